@@ -1,0 +1,35 @@
+// What every loader hands on: named tensors that can be asked for one at a time.
+import type { FloatType } from '../engine/dtype.ts';
+
+/** One tensor of a checkpoint. Elements are little-endian and row-major. */
+export interface TensorInfo {
+  readonly name: string;
+  /** As the file spells it: F32, F16, BF16, I64, ... */
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  /** Size of the elements in the file. */
+  readonly bytes: number;
+}
+
+/** Named tensors, read on demand so that no more than one of them need be in memory. */
+export interface Checkpoint {
+  /** What the tensors came from, for messages: a path, a URL, `synthetic:1`. */
+  readonly name: string;
+  readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** Free-form strings kept beside the tensors (safetensors' `__metadata__`). */
+  readonly metadata: ReadonlyMap<string, string>;
+  /**
+   * The elements of one tensor as float32, [shape] row-major.
+   * Throws missing-tensor when there is no such tensor, unsupported when its dtype is no float.
+   */
+  read(tensor: string, signal?: AbortSignal): Promise<Float32Array<ArrayBuffer>>;
+  /** Names in the order that reads the source from front to back. */
+  order(): readonly string[];
+  /** Closes the source. Safe to call twice. */
+  close(): Promise<void>;
+}
+
+/** Whether the elements can be read as floats. */
+export function isFloatType(dtype: string): dtype is FloatType {
+  return dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
+}

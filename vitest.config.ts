@@ -1,0 +1,22 @@
+import { readFileSync } from 'node:fs';
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  plugins: [
+    {
+      // kernels are real .wgsl files; esbuild reads them with its text loader, the tests with this
+      name: 'wgsl-as-text',
+      load(id) {
+        return id.endsWith('.wgsl') ? `export default ${JSON.stringify(readFileSync(id, 'utf8'))}` : null;
+      },
+    },
+  ],
+  test: {
+    include: ['test/**/*.test.ts'],
+    // each file in a process of its own: Dawn ends with its process, and two files at a time fill two cores
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+  },
+});
