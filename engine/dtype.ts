@@ -68,3 +68,16 @@ export function encodeHalves(floats: ArrayLike<number>): Uint16Array<ArrayBuffer
   for (let i = 0; i < floats.length; i++) halves[i] = floatToHalf(floats[i]);
   return halves;
 }
+
+/** float32 values to bfloat16 patterns: the upper half of the float, ties to even, overflow to infinity. */
+export function encodeBfloats(floats: Float32Array): Uint16Array<ArrayBuffer> {
+  const bits = new Uint32Array(floats.buffer, floats.byteOffset, floats.length);
+  const patterns = new Uint16Array(floats.length);
+  for (let i = 0; i < bits.length; i++) {
+    const pattern = bits[i];
+    const notANumber = (pattern & 0x7fffffff) > 0x7f800000;
+    // rounding could carry a NaN into infinity, so it keeps its upper half and becomes quiet
+    patterns[i] = notANumber ? (pattern >>> 16) | 0x40 : (pattern + 0x7fff + ((pattern >>> 16) & 1)) >>> 16;
+  }
+  return patterns;
+}

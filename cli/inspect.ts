@@ -1,0 +1,90 @@
+// stam inspect: what a checkpoint holds. Reads the header only, so it is quick for files of any size.
+import type { Checkpoint } from '../loaders/checkpoint.ts';
+import { fileSource } from '../loaders/node-source.ts';
+import { openSafetensors } from '../loaders/safetensors.ts';
+import { identify } from '../model/config.ts';
+import { defineCommand } from './command.ts';
+import { formatBytes, formatNumber, formatTable } from './table.ts';
+
+/** `stam inspect FILE [--json]`. */
+export const inspect = defineCommand({
+  name: 'inspect',
+  summary: 'lists the tensors of a checkpoint and says which known model it is',
+  positionals: [{ placeholder: 'FILE', description: 'a .safetensors file' }],
+  options: {
+    json: { type: 'flag', description: 'prints one JSON object instead of tables' },
+  },
+  async run({ values, positionals, signal, stdout }) {
+    const [path] = positionals;
+    const checkpoint = await openSafetensors(await fileSource(path), { signal });
+    try {
+      const report = describe(checkpoint);
+      stdout(values.json ? JSON.stringify(report, undefined, 2) : reportText(report));
+    } finally {
+      await checkpoint.close();
+    }
+  },
+});
+
+/** What --json prints. */
+export interface InspectReport {
+  readonly file: string;
+  /** null when no known model has these tensors. */
+  readonly model: string | null;
+  readonly totals: {
+    readonly tensors: number;
+    readonly elements: number;
+    readonly bytes: number;
+    readonly tensorsByDtype: Readonly<Record<string, number>>;
+  };
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly tensors: readonly {
+    readonly name: string;
+    readonly dtype: string;
+    readonly shape: readonly number[];
+    readonly bytes: number;
+  }[];
+}
+
+function describe(checkpoint: Checkpoint): InspectReport {
+  const tensors = [...checkpoint.tensors.values()].map(({ name, dtype, shape, bytes }) => ({
+    name,
+    dtype,
+    shape,
+    bytes,
+  }));
+  const tensorsByDtype = new Map<string, number>();
+  for (const { dtype } of tensors) tensorsByDtype.set(dtype, (tensorsByDtype.get(dtype) ?? 0) + 1);
+  return {
+    file: checkpoint.name,
+    model: identify(checkpoint) ?? null,
+    totals: {
+      tensors: tensors.length,
+      elements: sum(tensors.map(({ shape }) => shape.reduce((product, length) => product * length, 1))),
+      bytes: sum(tensors.map(({ bytes }) => bytes)),
+      tensorsByDtype: Object.fromEntries(tensorsByDtype),
+    },
+    metadata: Object.fromEntries(checkpoint.metadata),
+    tensors,
+  };
+}
+
+function reportText({ model, totals, metadata, tensors }: InspectReport): string {
+  const tensorTable = formatTable(
+    [{ title: 'tensor' }, { title: 'dtype' }, { title: 'shape' }, { title: 'size', align: 'right' }],
+    tensors.map(({ name, dtype, shape, bytes }) => [name, dtype, `[${shape.join(', ')}]`, formatBytes(bytes)]),
+  );
+  const metadataTable = formatTable([{ title: 'metadata' }, { title: 'value' }], Object.entries(metadata));
+  const dtypes = Object.entries(totals.tensorsByDtype).map(([dtype, count]) => `${formatNumber(count)} ${dtype}`);
+  const inAll = `${formatNumber(totals.tensors)} tensors${dtypes.length > 0 ? ` (${dtypes.join(', ')})` : ''}`;
+  return [
+    ...(tensors.length > 0 ? [tensorTable, ''] : []),
+    ...(Object.keys(metadata).length > 0 ? [metadataTable, ''] : []),
+    `${inAll}, ${formatNumber(totals.elements)} elements, ${formatBytes(totals.bytes)}`,
+    `model: ${model ?? 'none that is known here'}`,
+  ].join('\n');
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}

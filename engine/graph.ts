@@ -1,0 +1,145 @@
+// A network as plain data: values, and nodes that turn values into values. Built once by model code, read by the planner.
+
+import type { Capabilities } from './device.ts';
+import type { StorageType } from './dtype.ts';
+import { StamError } from './errors.ts';
+import type { Kernel } from './kernel.ts';
+import type { Layout } from './layout.ts';
+import { rowLayout } from './layout.ts';
+import type { Shape } from './shape.ts';
+import { elementCount, formatShape } from './shape.ts';
+
+/** A tensor of the graph. It has a shape and a storage type, but no memory yet. */
+export interface Value {
+  readonly id: number;
+  readonly name: string;
+  readonly kind: 'input' | 'weight' | 'activation';
+  readonly shape: Shape;
+  readonly storage: StorageType;
+  readonly layout: Layout;
+  /** Inputs only: the part of a larger input that this value is, in elements of that input. */
+  readonly part?: { readonly of: string; readonly start: number };
+}
+
+/** One operation. Inputs and outputs are keyed by the names of the kernel's bindings. */
+export interface GraphNode {
+  /** The module path, as PyTorch names it: `blocks.0.mlp.fc1`. */
+  readonly name: string;
+  readonly operator: string;
+  readonly inputs: Readonly<Record<string, Value>>;
+  readonly outputs: Readonly<Record<string, Value>>;
+  /** Outputs that take over the memory of an input, which nobody may read afterwards: output binding to input name. */
+  readonly takesOver?: Readonly<Record<string, string>>;
+  /** Multiply-adds of the mathematical operation, counted as two, without padding. */
+  readonly flops: number;
+  /** The kernels that can run this node on such a device, best first. */
+  readonly candidates: (capabilities: Capabilities) => readonly Kernel[];
+}
+
+/** A value whose elements are wanted after the run, under a name of their own. */
+export interface Kept {
+  readonly name: string;
+  readonly value: Value;
+  /** The node after which it is copied: later nodes may reuse its memory. */
+  readonly after: number;
+  /** Shape of the whole, of which the value may be one part along the first dimension. */
+  readonly shape: Shape;
+  /** Index along the first dimension at which the value begins. */
+  readonly start: number;
+}
+
+/** A part of a larger tensor, along the first dimension. */
+export interface Part {
+  readonly start: number;
+  readonly of: number;
+}
+
+export class Graph {
+  readonly nodes: GraphNode[] = [];
+  readonly weights = new Map<string, Value>();
+  readonly inputs: Value[] = [];
+  readonly kept: Kept[] = [];
+  readonly #wanted: (name: string) => boolean;
+  #values = 0;
+
+  /** `wanted` says which intermediate activations model code shall keep, by module path; by default none. */
+  constructor(wanted: (name: string) => boolean = () => false) {
+    this.#wanted = wanted;
+  }
+
+  /** A tensor that the caller brings to every run; with `part`, a piece of a larger one that stands behind the same name. */
+  input(name: string, shape: Shape, storage: StorageType, part?: Part): Value {
+    const start = part ? part.start * elementCount(shape.slice(1)) : 0;
+    const value = this.#value({ name, kind: 'input', shape, storage, layout: rowLayout, part: { of: name, start } });
+    this.inputs.push(value);
+    return value;
+  }
+
+  /** A tensor of the checkpoint. Asked for twice, it is the same value, and must be the same in every respect. */
+  weight(name: string, shape: Shape, storage: StorageType, layout: Layout = rowLayout): Value {
+    const known = this.weights.get(name);
+    if (known) {
+      const same =
+        formatShape(known.shape) === formatShape(shape) && known.layout === layout && known.storage === storage;
+      if (same) return known;
+      throw new StamError('shape-mismatch', {
+        where: name,
+        problem: 'one weight is used in two ways',
+        got: `${formatShape(shape)} ${storage} in ${layout.name}`,
+        expected: `${formatShape(known.shape)} ${known.storage} in ${known.layout.name}`,
+      });
+    }
+    const value = this.#value({ name, kind: 'weight', shape, storage, layout });
+    this.weights.set(name, value);
+    return value;
+  }
+
+  /** A tensor that exists during a run only. Several nodes may write parts of it; it lives from the first to the last use. */
+  activation(name: string, shape: Shape, storage: StorageType): Value {
+    return this.#value({ name, kind: 'activation', shape, storage, layout: rowLayout });
+  }
+
+  /** The same elements under another shape with rows of the same length. It is the same value: whoever holds one holds both. */
+  reshape(value: Value, shape: Shape): Value {
+    if (elementCount(shape) === elementCount(value.shape) && shape.at(-1) === value.shape.at(-1))
+      return { ...value, shape };
+    throw new StamError('shape-mismatch', {
+      where: value.name,
+      problem: 'it cannot be seen under this shape',
+      got: formatShape(shape),
+      expected: `as many rows as ${formatShape(value.shape)} has, of the same length`,
+    });
+  }
+
+  add(node: GraphNode): void {
+    this.nodes.push(node);
+  }
+
+  /** Whether the activation of this module path is to be kept. */
+  wants(name: string): boolean {
+    return this.#wanted(name);
+  }
+
+  /** Marks a value as wanted after the run, as the last node has left it. */
+  keep(name: string, value: Value, part?: Part): void {
+    const shape = part ? [part.of, ...value.shape.slice(1)] : value.shape;
+    this.kept.push({ name, value, after: this.nodes.length - 1, shape, start: part?.start ?? 0 });
+  }
+
+  /** keep(), if it was asked for; returns the value in any case. */
+  keepIfWanted(name: string, value: Value, part?: Part): Value {
+    if (this.wants(name)) this.keep(name, value, part);
+    return value;
+  }
+
+  #value(value: Omit<Value, 'id'>): Value {
+    if (value.shape.some((size) => !Number.isSafeInteger(size) || size < 1)) {
+      throw new StamError('shape-mismatch', {
+        where: value.name,
+        problem: 'a dimension is not a positive integer',
+        got: formatShape(value.shape),
+      });
+    }
+    return { ...value, id: this.#values++ };
+  }
+}

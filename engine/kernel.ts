@@ -1,0 +1,32 @@
+// A kernel as data: WGSL text and what makes this variant of it. The engine compiles and runs it without knowing what it computes.
+
+/** One variant of one WGSL file, ready to be resolved, compiled and dispatched. */
+export interface Kernel {
+  /** The stem of the WGSL file: the kernel's family. */
+  readonly name: string;
+  /** What tells this variant from its siblings, for people: `64x64 f16 bias gelu`. */
+  readonly variant: string;
+  readonly source: string;
+  /** The text behind each `// #import NAME` of the source, and of the imported texts themselves. */
+  readonly imports: Readonly<Record<string, string>>;
+  /** Named constants put before the source: tile sizes, lengths, scales. They specialise the pipeline. */
+  readonly constants: Readonly<Record<string, number>>;
+  /** Values of the fields of the source's `Params` uniform. They vary without a new pipeline. */
+  readonly params: Readonly<Record<string, number>>;
+  readonly workgroups: readonly [x: number, y: number, z: number];
+  /** Device features that the text needs; each becomes its `enable` line. */
+  readonly features: readonly GPUFeatureName[];
+}
+
+/** `matmul-tile 64x64 f32 bias` */
+export function kernelLabel(kernel: Kernel): string {
+  return `${kernel.name} ${kernel.variant}`;
+}
+
+const maxWorkgroupsPerDimension = 65535; // WebGPU's default limit, which every adapter has
+
+/** Spreads `count` workgroups over x and y. The kernel counts them as `workgroup_id.x + workgroup_id.y * num_workgroups.x`. */
+export function linearGrid(count: number): [x: number, y: number, z: number] {
+  const y = Math.ceil(count / maxWorkgroupsPerDimension);
+  return [Math.ceil(count / y), y, 1];
+}

@@ -1,0 +1,77 @@
+// Compiles kernels, each distinct text once, and explains what the compiler refuses.
+import { StamError } from './errors.ts';
+import type { Kernel } from './kernel.ts';
+import { kernelLabel } from './kernel.ts';
+import type { ResolvedKernel } from './wgsl.ts';
+import { resolveKernel } from './wgsl.ts';
+
+export interface CompiledKernel extends ResolvedKernel {
+  readonly pipeline: GPUComputePipeline;
+  readonly layout: GPUBindGroupLayout;
+}
+
+export class PipelineCache {
+  readonly #gpu: GPUDevice;
+  readonly #compiled = new Map<string, Promise<CompiledKernel>>();
+
+  constructor(gpu: GPUDevice) {
+    this.#gpu = gpu;
+  }
+
+  /** How many distinct pipelines there are. */
+  get size(): number {
+    return this.#compiled.size;
+  }
+
+  /** The pipeline of a kernel. Asked for twice, it compiles once. Throws `shader` with the numbered source lines in question. */
+  compile(kernel: Kernel): Promise<CompiledKernel> {
+    const resolved = resolveKernel(kernel);
+    let compiled = this.#compiled.get(resolved.code);
+    if (!compiled) {
+      compiled = this.#compile(kernel, resolved);
+      this.#compiled.set(resolved.code, compiled);
+      // a failure must not stay: the next attempt may meet a device in better health
+      compiled.catch(() => this.#compiled.delete(resolved.code));
+    }
+    return compiled;
+  }
+
+  async #compile(kernel: Kernel, resolved: ResolvedKernel): Promise<CompiledKernel> {
+    const label = `stam: ${kernelLabel(kernel)}`;
+    const layout = this.#gpu.createBindGroupLayout({
+      label,
+      entries: resolved.bindings.map(({ index, access }) => ({
+        binding: index,
+        visibility: GPUShaderStage.COMPUTE,
+        buffer: { type: access === 'uniform' ? 'uniform' : access === 'read' ? 'read-only-storage' : 'storage' },
+      })),
+    });
+    this.#gpu.pushErrorScope('validation');
+    const module = this.#gpu.createShaderModule({ label, code: resolved.code });
+    const scope = this.#gpu.popErrorScope();
+    try {
+      const pipeline = await this.#gpu.createComputePipelineAsync({
+        label,
+        layout: this.#gpu.createPipelineLayout({ label, bindGroupLayouts: [layout] }),
+        compute: { module, entryPoint: 'main' },
+      });
+      await scope;
+      return { ...resolved, pipeline, layout };
+    } catch (cause) {
+      const { messages } = await module.getCompilationInfo();
+      const problems = messages.filter(({ type }) => type === 'error').map((message) => quote(resolved.code, message));
+      throw new StamError('shader', {
+        where: kernelLabel(kernel),
+        problem: 'the kernel does not compile on this device',
+        got: problems.length ? `\n${problems.join('\n')}` : String(cause instanceof Error ? cause.message : cause),
+        cause,
+      });
+    }
+  }
+}
+
+function quote(code: string, { lineNum, message }: GPUCompilationMessage): string {
+  const around = code.split('\n').slice(Math.max(0, lineNum - 3), lineNum + 1);
+  const first = Math.max(1, lineNum - 2);
+  return `${message}\n${around.map((line, i) => `${String(first + i).padStart(5)} | ${line}`).join('\n')}`;
+}

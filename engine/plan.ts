@@ -1,0 +1,281 @@
+// From a graph to an array of plain commands: which kernel runs each node, and which memory each value lives in.
+// Needs no GPU: a plan can be printed, estimated, tested, and turned into a program as often as wanted.
+
+import type { Capabilities } from './device.ts';
+import { storageBytes } from './dtype.ts';
+import { StamError } from './errors.ts';
+import type { Graph, GraphNode, Value } from './graph.ts';
+import type { Kernel } from './kernel.ts';
+import { kernelLabel } from './kernel.ts';
+import { formatShape } from './shape.ts';
+import type { ResolvedKernel } from './wgsl.ts';
+import { paramsBinding, resolveKernel } from './wgsl.ts';
+
+/** Where a binding's bytes are. Offsets and sizes are in bytes. */
+export type Place =
+  | { readonly kind: 'slot'; readonly slot: number; readonly size: number }
+  | { readonly kind: 'weight'; readonly name: string; readonly size: number }
+  | { readonly kind: 'input'; readonly name: string; readonly offset: number; readonly size: number };
+
+/** Runs one kernel. */
+export interface Dispatch {
+  readonly kind: 'dispatch';
+  /** The node's module path. */
+  readonly name: string;
+  readonly operator: string;
+  readonly kernel: Kernel;
+  readonly resolved: ResolvedKernel;
+  /** By the names of the kernel's bindings. */
+  readonly bindings: Readonly<Record<string, Place>>;
+  readonly flops: number;
+  /** Bytes of all bound tensors: what the kernel moves if it reads and writes each element once. */
+  readonly bytes: number;
+}
+
+/** Copies a kept value into its own buffer before later commands reuse its memory. */
+export interface Copy {
+  readonly kind: 'copy';
+  readonly output: string;
+  readonly from: Place;
+  readonly offset: number;
+  readonly size: number;
+}
+
+export type Command = Dispatch | Copy;
+
+/** A tensor that a run leaves behind, in rowLayout. */
+export interface PlannedOutput {
+  readonly shape: readonly number[];
+  readonly storage: Value['storage'];
+  readonly size: number;
+}
+
+export interface Plan {
+  readonly commands: readonly Command[];
+  /** Bytes of each activation buffer. */
+  readonly slots: readonly number[];
+  readonly weights: ReadonlyMap<string, Value>;
+  /** Bytes of each input, all its parts together. */
+  readonly inputs: ReadonlyMap<string, { readonly size: number; readonly storage: Value['storage'] }>;
+  readonly outputs: ReadonlyMap<string, PlannedOutput>;
+  readonly flops: number;
+}
+
+/** Picks one of a node's candidates; the first is the best guess. */
+export type Choose = (node: GraphNode, candidates: readonly Kernel[]) => Kernel;
+
+/** Bytes of a value in GPU memory. */
+export function valueBytes(value: Value): number {
+  return value.layout.elements(value.shape) * storageBytes[value.storage];
+}
+
+/**
+ * Plans a graph for a device. Throws `limit` when a tensor does not fit a binding of the device, `unsupported` when no kernel can
+ * run a node there, and `shader` when a kernel's bindings are not the node's tensors.
+ */
+export function createPlan(
+  graph: Graph,
+  capabilities: Capabilities,
+  choose: Choose = (_, candidates) => candidates[0],
+): Plan {
+  const memory = new SlotPlanner(graph);
+  const commands: Command[] = [];
+  const outputs = new Map<string, PlannedOutput>();
+  graph.nodes.forEach((node, index) => {
+    const candidates = node.candidates(capabilities);
+    if (candidates.length === 0) {
+      throw new StamError('unsupported', {
+        where: node.name,
+        problem: `no kernel for ${node.operator} runs on this device`,
+      });
+    }
+    memory.enter(node);
+    commands.push(dispatch(node, choose(node, candidates), memory, capabilities));
+    for (const kept of graph.kept.filter(({ after }) => after === index)) {
+      const { storage, layout, shape } = kept.value;
+      const rowBytes = valueBytes(kept.value) / shape[0];
+      const size = layout.elements(kept.shape) * storageBytes[storage];
+      outputs.set(kept.name, { shape: kept.shape, storage, size });
+      const from = memory.place(kept.value);
+      commands.push({ kind: 'copy', output: kept.name, from, offset: kept.start * rowBytes, size: from.size });
+    }
+    memory.leave(index);
+  });
+  return {
+    commands,
+    slots: memory.slots,
+    weights: graph.weights,
+    inputs: gatherInputs(graph),
+    outputs,
+    flops: graph.nodes.reduce((sum, node) => sum + node.flops, 0),
+  };
+}
+
+function gatherInputs(graph: Graph): Plan['inputs'] {
+  const inputs = new Map<string, { size: number; storage: Value['storage'] }>();
+  for (const value of graph.inputs) {
+    const name = value.part?.of ?? value.name;
+    const end = inputOffset(value) + valueBytes(value);
+    inputs.set(name, { size: Math.max(end, inputs.get(name)?.size ?? 0), storage: value.storage });
+  }
+  return inputs;
+}
+
+function inputOffset(value: Value): number {
+  return (value.part?.start ?? 0) * storageBytes[value.storage];
+}
+
+function dispatch(node: GraphNode, kernel: Kernel, memory: SlotPlanner, capabilities: Capabilities): Dispatch {
+  const resolved = resolveKernel(kernel);
+  const taken = new Set(Object.values(node.takesOver ?? {}));
+  const tensors = new Map([
+    ...Object.entries(node.inputs).filter(([name]) => !taken.has(name)),
+    ...Object.entries(node.outputs),
+  ]);
+  const bindings: Record<string, Place> = {};
+  let bytes = 0;
+  for (const [name, value] of tensors) {
+    bindings[name] = memory.place(value);
+    bytes += valueBytes(value);
+    checkLimits(node, value, capabilities);
+  }
+  checkBindings(kernel, resolved, tensors);
+  return {
+    kind: 'dispatch',
+    name: node.name,
+    operator: node.operator,
+    kernel,
+    resolved,
+    bindings,
+    flops: node.flops,
+    bytes,
+  };
+}
+
+function checkBindings(kernel: Kernel, resolved: ResolvedKernel, tensors: ReadonlyMap<string, Value>): void {
+  const declared = resolved.bindings.map(({ name }) => name).filter((name) => name !== paramsBinding);
+  const fields = resolved.params.map(({ name }) => name);
+  const same = (a: string[], b: string[]) => [...a].sort().join() === [...b].sort().join();
+  if (!same(declared, [...tensors.keys()]) || !same(fields, Object.keys(kernel.params))) {
+    throw new StamError('shader', {
+      where: kernelLabel(kernel),
+      problem: 'the kernel and the node name different tensors or params',
+      got: `${[...declared, ...fields].join(', ')}`,
+      expected: `${[...tensors.keys(), ...Object.keys(kernel.params)].join(', ')}`,
+    });
+  }
+}
+
+function checkLimits(node: GraphNode, value: Value, { limits }: Capabilities): void {
+  const size = valueBytes(value);
+  const largest = Math.min(limits.storageBufferBindingBytes, limits.bufferBytes);
+  if (size > largest) {
+    throw new StamError('limit', {
+      where: node.name,
+      problem: `${value.name} ${formatShape(value.shape)} does not fit one binding of this device`,
+      got: `${size} bytes`,
+      expected: `at most ${largest} bytes`,
+      hint: 'take fewer frames or videos at a time',
+    });
+  }
+  if (value.part && inputOffset(value) % limits.storageOffsetAlignment !== 0) {
+    throw new StamError('limit', {
+      where: node.name,
+      problem: `this part of ${value.part.of} begins where no binding may`,
+      got: `byte ${inputOffset(value)}`,
+      expected: `a multiple of ${limits.storageOffsetAlignment}`,
+      hint: 'take all frames in one pass, or a multiple of 64 of them',
+    });
+  }
+}
+
+/** Gives activations their buffers, reusing each as soon as its last reader is done. */
+class SlotPlanner {
+  readonly slots: number[] = [];
+  readonly #slotOf = new Map<number, number>();
+  readonly #lastUse = new Map<number, number>();
+  readonly #free = new Set<number>();
+  readonly #owner = new Map<number, number>();
+
+  constructor(graph: Graph) {
+    graph.nodes.forEach((node, index) => {
+      for (const value of [...Object.values(node.inputs), ...Object.values(node.outputs)])
+        this.#lastUse.set(value.id, index);
+    });
+    for (const kept of graph.kept) {
+      this.#lastUse.set(kept.value.id, Math.max(kept.after, this.#lastUse.get(kept.value.id) ?? 0));
+    }
+  }
+
+  /** Gives the node's outputs their memory. */
+  enter(node: GraphNode): void {
+    for (const [binding, value] of Object.entries(node.outputs)) {
+      if (this.#slotOf.has(value.id)) continue;
+      const over = node.takesOver?.[binding];
+      const slot = over === undefined ? this.#claim(valueBytes(value)) : this.#takeOver(node, over, value);
+      this.#slotOf.set(value.id, slot);
+      this.#owner.set(slot, value.id);
+    }
+  }
+
+  /** Frees what nobody reads after the node of this index. */
+  leave(index: number): void {
+    for (const [slot, id] of this.#owner) {
+      if ((this.#lastUse.get(id) ?? 0) > index) continue;
+      this.#owner.delete(slot);
+      this.#free.add(slot);
+    }
+  }
+
+  place(value: Value): Place {
+    const size = valueBytes(value);
+    if (value.kind === 'weight') return { kind: 'weight', name: value.name, size };
+    if (value.kind === 'input')
+      return { kind: 'input', name: value.part?.of ?? value.name, offset: inputOffset(value), size };
+    const slot = this.#slotOf.get(value.id);
+    if (slot === undefined || this.#owner.get(slot) !== value.id) {
+      throw new StamError('bad-input', {
+        where: value.name,
+        problem: 'the graph reads this tensor when nothing holds it',
+      });
+    }
+    return { kind: 'slot', slot, size };
+  }
+
+  /** The smallest free slot that is large enough, else the largest free one, which grows, else a new one. */
+  #claim(size: number): number {
+    const free = [...this.#free].sort((a, b) => this.slots[a] - this.slots[b]);
+    const slot = free.find((candidate) => this.slots[candidate] >= size) ?? free.at(-1);
+    if (slot === undefined) return this.slots.push(size) - 1;
+    this.#free.delete(slot);
+    this.slots[slot] = Math.max(this.slots[slot], size);
+    return slot;
+  }
+
+  #takeOver(node: GraphNode, input: string, value: Value): number {
+    const before = node.inputs[input];
+    const slot = this.#slotOf.get(before.id);
+    if (slot === undefined || valueBytes(before) !== valueBytes(value)) {
+      throw new StamError('shape-mismatch', {
+        where: node.name,
+        problem: `the output cannot take over the memory of ${before.name}`,
+        got: formatShape(value.shape),
+        expected: formatShape(before.shape),
+      });
+    }
+    return slot;
+  }
+}
+
+/** The plan as text: a line per command. */
+export function formatPlan(plan: Plan): string {
+  const place = (at: Place) =>
+    at.kind === 'slot' ? `#${at.slot}` : at.kind === 'weight' ? 'w' : `${at.name}+${at.offset}`;
+  const lines = plan.commands.map((command) => {
+    if (command.kind === 'copy') return `copy ${place(command.from)} -> ${command.output}+${command.offset}`;
+    const bindings = Object.entries(command.bindings).map(([name, at]) => `${name}=${place(at)}`);
+    const gflop = (command.flops / 1e9).toFixed(3);
+    return `${command.name}: ${kernelLabel(command.kernel)} [${command.kernel.workgroups.join(' ')}] ${bindings.join(' ')} ${gflop} GFLOP`;
+  });
+  return [...lines, `slots: ${plan.slots.map((size) => `${(size / 1e6).toFixed(1)} MB`).join(', ')}`].join('\n');
+}

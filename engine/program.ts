@@ -1,0 +1,276 @@
+// A plan made ready on a device: pipelines compiled, memory taken, bind groups built. Running it makes no GPU object but the
+// command encoder.
+
+import type { Device } from './device.ts';
+import { halfToFloat } from './dtype.ts';
+import { StamError, throwIfAborted } from './errors.ts';
+import { unpadRows } from './layout.ts';
+import type { CompiledKernel } from './pipeline-cache.ts';
+import type { Command, Copy, Dispatch, Place, Plan } from './plan.ts';
+import type { Profiler } from './profiler.ts';
+import type { Weights } from './weights.ts';
+import { paramsBinding } from './wgsl.ts';
+
+export interface RunOptions {
+  /** Checked between submissions. */
+  readonly signal?: AbortSignal | undefined;
+  /** Called as submissions finish, with floating-point operations done. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  readonly profiler?: Profiler | undefined;
+}
+
+type Ready =
+  | { readonly command: Dispatch; readonly pipeline: GPUComputePipeline; readonly bindGroup: GPUBindGroup }
+  | { readonly command: Copy; readonly from: GPUBuffer; readonly to: GPUBuffer };
+
+export class Program {
+  readonly plan: Plan;
+  readonly #device: Device;
+  readonly #buffers: GPUBuffer[] = [];
+  readonly #inputs = new Map<string, GPUBuffer>();
+  readonly #outputs = new Map<string, GPUBuffer>();
+  #slots: GPUBuffer[] = [];
+  #steps: Ready[] = [];
+  #disposed = false;
+
+  private constructor(device: Device, plan: Plan) {
+    this.#device = device;
+    this.plan = plan;
+  }
+
+  /** Compiles what is new to the device, in parallel, and takes the memory. Throws shader, out-of-memory, limit or device-lost. */
+  static async create(device: Device, plan: Plan, weights: Weights): Promise<Program> {
+    const program = new Program(device, plan);
+    const dispatches = plan.commands.filter((command): command is Dispatch => command.kind === 'dispatch');
+    const compiled = await Promise.all(dispatches.map(({ kernel }) => device.pipelines.compile(kernel)));
+    try {
+      await device.checked('activations', () =>
+        program.#build(new Map(dispatches.map((d, i) => [d, compiled[i]])), weights),
+      );
+    } catch (error) {
+      program.dispose();
+      throw error;
+    }
+    return program;
+  }
+
+  /** The buffer that holds an input: [the input's shape] in rowLayout. Whatever is in it at encode() is what is computed. */
+  input(name: string): GPUBuffer {
+    return this.#inputs.get(name) ?? unknown(name, 'input', this.#inputs);
+  }
+
+  /** The buffer that holds an output after the commands have run: [the output's shape] in rowLayout. */
+  output(name: string): GPUBuffer {
+    return this.#outputs.get(name) ?? unknown(name, 'output', this.#outputs);
+  }
+
+  /** Records the whole plan. Nothing is submitted or read back. */
+  encode(encoder: GPUCommandEncoder): void {
+    this.#check();
+    this.#record(encoder, this.#steps);
+  }
+
+  /**
+   * Writes `inputs` (rowLayout, in the input's storage type), runs the plan in submissions of bounded work, and reads all outputs
+   * back as dense row-major float32. Not to be called again before it has settled.
+   */
+  async run(
+    inputs: Readonly<Record<string, Float32Array<ArrayBuffer>>>,
+    { signal, onProgress, profiler }: RunOptions = {},
+  ): Promise<Map<string, Float32Array<ArrayBuffer>>> {
+    this.#check();
+    throwIfAborted(signal);
+    const { gpu } = this.#device;
+    for (const [name, data] of Object.entries(inputs)) this.#write(name, data);
+    let done = 0;
+    let running: Promise<void> = Promise.resolve();
+    for (const window of this.#windows()) {
+      const encoder = gpu.createCommandEncoder({ label: 'stam' });
+      this.#record(encoder, window, profiler);
+      gpu.queue.submit([encoder.finish()]);
+      const flops = window.reduce((sum, { command }) => sum + (command.kind === 'dispatch' ? command.flops : 0), 0);
+      const before = running;
+      running = gpu.queue.onSubmittedWorkDone().then(() => {
+        done += flops;
+        onProgress?.(done, this.plan.flops);
+      });
+      await before; // one window computes while the next is recorded
+      throwIfAborted(signal);
+      this.#device.check();
+    }
+    await running;
+    return await this.#readOutputs();
+  }
+
+  /** Fills all memory but inputs and weights with NaN, so that tests see what a kernel leaves unwritten. */
+  poison(): void {
+    this.#check();
+    for (const buffer of [...this.#slots, ...this.#outputs.values()]) {
+      this.#device.gpu.queue.writeBuffer(buffer, 0, new Uint8Array(buffer.size).fill(0xff));
+    }
+  }
+
+  dispose(): void {
+    this.#disposed = true;
+    for (const buffer of this.#buffers) this.#device.memory.destroy(buffer);
+    this.#buffers.length = 0;
+  }
+
+  #check(): void {
+    this.#device.check();
+    if (this.#disposed) throw new StamError('disposed', { where: 'program', problem: 'it was disposed of' });
+  }
+
+  #build(compiled: ReadonlyMap<Dispatch, CompiledKernel>, weights: Weights): void {
+    const { plan } = this;
+    const make = (label: string, size: number, usage: GPUBufferUsageFlags) => {
+      const buffer = this.#device.memory.create(label, 'activations', size, usage);
+      this.#buffers.push(buffer);
+      return buffer;
+    };
+    const storage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    this.#slots = plan.slots.map((size, i) => make(`activation ${i}`, size, storage));
+    for (const [name, { size }] of plan.inputs) this.#inputs.set(name, make(name, size, storage));
+    for (const [name, { size }] of plan.outputs) this.#outputs.set(name, make(name, size, storage));
+    const params = new ParamsArena(compiled, this.#device.capabilities.limits.uniformOffsetAlignment);
+    const uniforms = make('params', params.bytes.byteLength, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
+    this.#device.gpu.queue.writeBuffer(uniforms, 0, params.bytes);
+
+    const bufferOf = (place: Place): GPUBuffer => {
+      if (place.kind === 'slot') return this.#slots[place.slot];
+      if (place.kind === 'input') return this.input(place.name);
+      const value = plan.weights.get(place.name);
+      return value ? weights.buffer(value) : unknown(place.name, 'weight', plan.weights);
+    };
+    this.#steps = plan.commands.map((command): Ready => {
+      if (command.kind === 'copy') return { command, from: bufferOf(command.from), to: this.output(command.output) };
+      const { pipeline, layout, bindings } = compiled.get(command) ?? unknown(command.name, 'kernel', new Map());
+      const entries = bindings.map(({ name, index }) => {
+        if (name === paramsBinding) return { binding: index, resource: { buffer: uniforms, ...params.range(command) } };
+        const place = command.bindings[name];
+        const offset = place.kind === 'input' ? place.offset : 0;
+        return { binding: index, resource: { buffer: bufferOf(place), offset, size: Math.ceil(place.size / 16) * 16 } };
+      });
+      const bindGroup = this.#device.gpu.createBindGroup({ label: `stam: ${command.name}`, layout, entries });
+      return { command, pipeline, bindGroup };
+    });
+  }
+
+  #record(encoder: GPUCommandEncoder, steps: readonly Ready[], profiler?: Profiler): void {
+    let pass: GPUComputePassEncoder | undefined;
+    for (const step of steps) {
+      if ('from' in step) {
+        pass?.end();
+        pass = undefined;
+        const { from, offset, size } = step.command;
+        encoder.copyBufferToBuffer(step.from, from.kind === 'input' ? from.offset : 0, step.to, offset, size);
+        continue;
+      }
+      if (profiler) {
+        pass?.end(); // timestamps stand at the ends of passes
+        pass = undefined;
+      }
+      pass ??= encoder.beginComputePass(profiler ? profiler.pass(step.command) : { label: 'stam' });
+      pass.setPipeline(step.pipeline);
+      pass.setBindGroup(0, step.bindGroup);
+      pass.dispatchWorkgroups(...step.command.kernel.workgroups);
+    }
+    pass?.end();
+    profiler?.resolve(encoder);
+  }
+
+  /** Cuts the plan where enough work has come together: a submission must not run into a driver's time limit. */
+  *#windows(): Generator<readonly Ready[]> {
+    const limit = this.#device.capabilities.adapter.software ? 4e9 : 5e11;
+    let window: Ready[] = [];
+    let flops = 0;
+    for (const step of this.#steps) {
+      window.push(step);
+      flops += step.command.kind === 'dispatch' ? step.command.flops : 0;
+      if (flops < limit) continue;
+      yield window;
+      window = [];
+      flops = 0;
+    }
+    if (window.length) yield window;
+  }
+
+  #write(name: string, data: Float32Array<ArrayBuffer>): void {
+    const planned = this.plan.inputs.get(name) ?? unknown(name, 'input', this.plan.inputs);
+    if (data.byteLength !== planned.size) {
+      throw new StamError('bad-input', {
+        where: name,
+        problem: 'the input has another size than the plan',
+        got: `${data.byteLength} bytes`,
+        expected: `${planned.size} bytes`,
+      });
+    }
+    this.#device.gpu.queue.writeBuffer(this.input(name), 0, data);
+  }
+
+  async #readOutputs(): Promise<Map<string, Float32Array<ArrayBuffer>>> {
+    const { gpu, memory } = this.#device;
+    const results = new Map<string, Float32Array<ArrayBuffer>>();
+    for (const [name, { shape, storage, size }] of this.plan.outputs) {
+      const staging = memory.create(
+        `${name} read back`,
+        'staging',
+        size,
+        GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+      );
+      try {
+        const encoder = gpu.createCommandEncoder({ label: 'stam: read back' });
+        encoder.copyBufferToBuffer(this.output(name), 0, staging, 0, Math.ceil(size / 4) * 4);
+        gpu.queue.submit([encoder.finish()]);
+        await staging.mapAsync(GPUMapMode.READ);
+        results.set(name, unpadRows(toFloats(staging.getMappedRange().slice(0, size), storage), shape));
+      } finally {
+        memory.destroy(staging);
+      }
+    }
+    this.#device.check();
+    return results;
+  }
+}
+
+function toFloats(bytes: ArrayBuffer, storage: 'f32' | 'f16'): Float32Array<ArrayBuffer> {
+  return storage === 'f32' ? new Float32Array(bytes) : Float32Array.from(new Uint16Array(bytes), halfToFloat);
+}
+
+function unknown(name: string, what: string, known: ReadonlyMap<string, unknown>): never {
+  throw new StamError('bad-input', { where: name, problem: `no such ${what}`, expected: [...known.keys()].join(', ') });
+}
+
+/** The Params of all commands in one uniform buffer, equal ones once. */
+class ParamsArena {
+  readonly bytes: ArrayBuffer;
+  readonly #ranges = new Map<Command, { offset: number; size: number }>();
+
+  constructor(compiled: ReadonlyMap<Dispatch, CompiledKernel>, alignment: number) {
+    const distinct = new Map<string, { offset: number; data: ArrayBuffer }>();
+    let end = 0;
+    for (const [command, { params }] of compiled) {
+      if (params.length === 0) continue;
+      const data = new ArrayBuffer(Math.ceil(params.length / 4) * 16);
+      const view = new DataView(data);
+      params.forEach(({ name, type }, i) => {
+        const value = command.kernel.params[name];
+        if (type === 'u32') view.setUint32(i * 4, value, true);
+        else view.setFloat32(i * 4, value, true);
+      });
+      const key = new Uint8Array(data).join();
+      const known = distinct.get(key) ?? { offset: end, data };
+      if (!distinct.has(key)) {
+        distinct.set(key, known);
+        end = Math.ceil((end + data.byteLength) / alignment) * alignment;
+      }
+      this.#ranges.set(command, { offset: known.offset, size: data.byteLength });
+    }
+    this.bytes = new ArrayBuffer(end);
+    for (const { offset, data } of distinct.values()) new Uint8Array(this.bytes).set(new Uint8Array(data), offset);
+  }
+
+  range(command: Command): { offset: number; size: number } {
+    return this.#ranges.get(command) ?? unknown('params', 'command', new Map());
+  }
+}

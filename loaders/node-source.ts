@@ -1,0 +1,121 @@
+// Files on disk: the only module of this room that touches node:fs.
+import { randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
+import { open, realpath, rename, rm, stat } from 'node:fs/promises';
+import { StamError, type StamErrorCode, throwIfAborted } from '../engine/errors.ts';
+import { type ByteSink, type ByteSource, rangedSource } from './source.ts';
+
+/** Largest single read, in bytes: an abort is noticed between two of them. */
+const chunkBytes = 16 * 1024 * 1024;
+
+/** A regular file. Throws bad-input, naming the path, when there is none that can be opened. */
+export async function fileSource(path: string): Promise<ByteSource> {
+  const cannotOpen = (cause: unknown) => {
+    throw fileError('bad-input', path, 'the file cannot be opened', cause);
+  };
+  const status = await stat(path).catch(cannotOpen);
+  if (!status.isFile()) {
+    // found out before opening, which would wait for ever on a pipe that nobody writes to
+    throw new StamError('bad-input', {
+      where: path,
+      problem: 'not a file that can be read by ranges',
+      got: status.isDirectory() ? 'a directory' : 'a device, pipe or socket',
+      expected: 'a regular file',
+    });
+  }
+  const file = await open(path, 'r').catch(cannotOpen);
+  return rangedSource({
+    name: path,
+    size: status.size,
+    async readRange(start, end, signal) {
+      const bytes = new Uint8Array(end - start);
+      let filled = 0;
+      while (filled < bytes.byteLength) {
+        throwIfAborted(signal);
+        const length = Math.min(chunkBytes, bytes.byteLength - filled);
+        const { bytesRead } = await file.read(bytes, filled, length, start + filled).catch((cause) => {
+          throw fileError('bad-checkpoint', path, 'the file cannot be read', cause);
+        });
+        if (bytesRead === 0) break; // the end came early: `rangedSource` reports it
+        filled += bytesRead;
+      }
+      return bytes.subarray(0, filled);
+    },
+    release: () => file.close(),
+  });
+}
+
+/**
+ * A file that appears at `path` as a whole, at `finish`, replacing what was there. Until then the bytes lie in a
+ * sibling that goes away on `abort`, on a failed write and when the process exits early.
+ * Throws bad-input, naming the path, when nothing can be written there.
+ */
+export async function createFileSink(path: string): Promise<ByteSink> {
+  const target = await writableTarget(path);
+  const partial = `${target}.${randomBytes(6).toString('hex')}.partial`;
+  const file = await open(partial, 'wx').catch((cause) => {
+    throw fileError('bad-input', path, 'the file cannot be created', cause);
+  });
+  const removeAtExit = () => rmSync(partial, { force: true });
+  process.once('exit', removeAtExit);
+  let ended = false;
+
+  async function abort(): Promise<void> {
+    if (ended) return;
+    ended = true;
+    await file.close().catch(() => {}); // closing may repeat the failure that brought us here
+    await rm(partial, { force: true });
+    process.removeListener('exit', removeAtExit);
+  }
+
+  async function orAbort<T>(work: () => Promise<T>): Promise<T> {
+    if (ended) throw new StamError('disposed', { where: path, problem: 'the file has been finished or aborted' });
+    try {
+      return await work();
+    } catch (cause) {
+      await abort();
+      throw fileError('bad-input', path, 'the file cannot be written', cause);
+    }
+  }
+
+  return {
+    name: path,
+    abort,
+    write: (bytes) =>
+      orAbort(async () => {
+        for (let done = 0; done < bytes.byteLength; ) {
+          done += (await file.write(bytes, done, bytes.byteLength - done)).bytesWritten;
+        }
+      }),
+    finish: () =>
+      orAbort(async () => {
+        await file.sync(); // else a crash could leave the new name on missing bytes
+        await file.close();
+        await rename(partial, target);
+        ended = true;
+        process.removeListener('exit', removeAtExit);
+      }),
+  };
+}
+
+/** The file to replace, symbolic links followed. Renaming over a device or a directory would destroy it or fail late. */
+async function writableTarget(path: string): Promise<string> {
+  const status = await stat(path).catch(() => undefined);
+  if (!status) return path;
+  if (status.isFile()) return realpath(path);
+  throw new StamError('bad-input', {
+    where: path,
+    problem: 'the file cannot be created',
+    got: status.isDirectory() ? 'a directory of that name' : 'a device, pipe or socket of that name',
+    expected: 'a regular file or nothing',
+  });
+}
+
+function fileError(code: StamErrorCode, path: string, problem: string, cause: unknown): StamError {
+  const missing = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';
+  return new StamError(code, {
+    where: path,
+    problem: missing ? `${problem}: no such file or directory` : `${problem}: ${String(cause)}`,
+    cause,
+  });
+}

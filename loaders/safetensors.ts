@@ -1,0 +1,76 @@
+// safetensors by ranges: eight bytes, the header, then each tensor when it is asked for.
+import { decodeFloats } from '../engine/dtype.ts';
+import { StamError } from '../engine/errors.ts';
+import { type Checkpoint, isFloatType } from './checkpoint.ts';
+import {
+  defaultMaxHeaderBytes,
+  describeTensor,
+  maxFormatHeaderBytes,
+  parseHeader,
+  prefixBytes,
+  readHeaderLength,
+} from './safetensors-header.ts';
+import type { ByteSource } from './source.ts';
+
+export interface SafetensorsOptions {
+  /** Longest header to accept, in bytes: 16 MiB unless told, at most the format's own 100,000,000. */
+  maxHeaderBytes?: number | undefined;
+  /** Ends the reading of the header; each `read` of the checkpoint takes a signal of its own. */
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Reads and checks the header; the tensors stay in the source until they are read. The checkpoint owns the source from
+ * here on: it is closed with the checkpoint, or at once when opening fails.
+ * Throws bad-checkpoint for a file that breaks any rule of the format, bad-input for a bad option.
+ */
+export async function openSafetensors(source: ByteSource, options: SafetensorsOptions = {}): Promise<Checkpoint> {
+  try {
+    return await openHeader(source, options);
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+}
+
+async function openHeader(source: ByteSource, { maxHeaderBytes, signal }: SafetensorsOptions): Promise<Checkpoint> {
+  const maxBytes = checkMaxHeaderBytes(maxHeaderBytes ?? defaultMaxHeaderBytes);
+  const prefix = await source.read(0, Math.min(prefixBytes, source.size), signal);
+  const dataStart = prefixBytes + readHeaderLength(prefix, source.name, source.size, maxBytes);
+  const header = await source.read(prefixBytes, dataStart, signal);
+  const { tensors, metadata } = parseHeader(header, source.name, source.size - dataStart);
+  return {
+    name: source.name,
+    tensors,
+    metadata,
+    async read(name, readSignal) {
+      const tensor = tensors.get(name);
+      if (!tensor) {
+        const where = describeTensor(source.name, name);
+        throw new StamError('missing-tensor', { where, problem: 'there is no such tensor in the file' });
+      }
+      const { dtype, shape, begin, end } = tensor;
+      if (!isFloatType(dtype)) {
+        throw new StamError('unsupported', {
+          where: describeTensor(source.name, name, dtype, shape),
+          problem: 'the elements cannot be read as float32',
+          got: dtype,
+          expected: 'F32, F16 or BF16',
+        });
+      }
+      return decodeFloats(await source.read(dataStart + begin, dataStart + end, readSignal), dtype);
+    },
+    order: () => [...tensors.keys()],
+    close: () => source.close(),
+  };
+}
+
+function checkMaxHeaderBytes(value: number): number {
+  if (Number.isInteger(value) && value > 0 && value <= maxFormatHeaderBytes) return value;
+  throw new StamError('bad-input', {
+    where: 'openSafetensors: maxHeaderBytes',
+    problem: 'bad limit',
+    got: `${value}`,
+    expected: `an integer in 1..${maxFormatHeaderBytes}`,
+  });
+}

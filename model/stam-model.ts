@@ -1,0 +1,207 @@
+// A STAM with its weights on a device, ready to be run on any number of videos.
+import type { Device } from '../engine/device.ts';
+import type { StorageType } from '../engine/dtype.ts';
+import { StamError } from '../engine/errors.ts';
+import { rowLayout } from '../engine/layout.ts';
+import type { Plan } from '../engine/plan.ts';
+import { createPlan } from '../engine/plan.ts';
+import type { RunOptions } from '../engine/program.ts';
+import { Program } from '../engine/program.ts';
+import type { TensorSource } from '../engine/weights.ts';
+import { Weights } from '../engine/weights.ts';
+import type { StamConfig } from './config.ts';
+import { framesPerPass, stamGraph } from './stam.ts';
+
+/** How numbers are stored: 'auto' is f16 on a GPU that computes with it, else f32. */
+export type DType = StorageType | 'auto';
+
+/** What loading is at: bytes of weights in GPU memory, or pipelines compiled. */
+export interface LoadProgress {
+  readonly stage: 'upload' | 'compile' | 'ready';
+  readonly loaded: number;
+  readonly total: number;
+}
+
+export interface StamModelOptions {
+  readonly dtype?: DType | undefined;
+  /** V of the program that is made ready while loading; others are made when first asked for. */
+  readonly videos?: number | undefined;
+  /** Frames that go through the spatial transformer at a time; fewer take less memory, more fill a larger GPU. */
+  readonly framesPerPass?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
+}
+
+/** Times of the stages of loading, in milliseconds. Compiling overlaps the upload. */
+export interface LoadTimes {
+  readonly uploadMs: number;
+  readonly compileMs: number;
+  readonly totalMs: number;
+}
+
+const defaultFramesPerPass = 16;
+
+export class StamModel {
+  readonly config: StamConfig;
+  readonly storage: StorageType;
+  readonly device: Device;
+  readonly #weights: Weights;
+  readonly #framesPerPass: number;
+  readonly #programs = new Map<number, Promise<Program>>();
+  #loadTimes: LoadTimes = { uploadMs: 0, compileMs: 0, totalMs: 0 };
+  /** Settles when the runs asked for so far are over: the buffers serve one run at a time. */
+  #last: Promise<unknown> = Promise.resolve();
+  #disposed = false;
+
+  private constructor(device: Device, config: StamConfig, storage: StorageType, weights: Weights, wanted: number) {
+    this.device = device;
+    this.config = config;
+    this.storage = storage;
+    this.#weights = weights;
+    this.#framesPerPass = wanted;
+  }
+
+  /** Uploads the weights that `config` names and compiles the kernels meanwhile. Frees everything when it fails or is aborted. */
+  static async load(
+    device: Device,
+    config: StamConfig,
+    source: TensorSource,
+    { dtype = 'auto', videos = 1, framesPerPass: wanted = defaultFramesPerPass, signal, onProgress }: StamModelOptions = {},
+  ): Promise<StamModel> {
+    const begin = performance.now();
+    const storage = chooseStorage(dtype, device);
+    const plan = planFor(device, config, { videos, storage, wanted });
+    const kernels = plan.commands.flatMap((command) => (command.kind === 'dispatch' ? [command.kernel] : []));
+    let compileMs = 0;
+    const compiled = Promise.all(kernels.map((kernel) => device.pipelines.compile(kernel))).then(() => {
+      compileMs = performance.now() - begin;
+      onProgress?.({ stage: 'compile', loaded: kernels.length, total: kernels.length });
+    });
+    compiled.catch(() => undefined); // awaited below; until then an upload that fails first must not leave it unhandled
+    const report = (loaded: number, total: number) => onProgress?.({ stage: 'upload', loaded, total });
+    const weights = await Weights.upload(device, source, plan.weights, { signal, onProgress: report });
+    const uploadMs = performance.now() - begin;
+    const model = new StamModel(device, config, storage, weights, wanted);
+    try {
+      await compiled;
+      await model.#program(videos, plan);
+    } catch (error) {
+      model.dispose();
+      throw error;
+    }
+    model.#loadTimes = { uploadMs, compileMs, totalMs: performance.now() - begin };
+    onProgress?.({ stage: 'ready', loaded: 1, total: 1 });
+    return model;
+  }
+
+  get loadTimes(): LoadTimes {
+    return this.#loadTimes;
+  }
+
+  get weightBytes(): number {
+    return this.#weights.bytes;
+  }
+
+  /** The program for V videos; it is made when first asked for and kept. */
+  program(videos: number): Promise<Program> {
+    this.#check();
+    return this.#program(videos);
+  }
+
+  /**
+   * `frames` [V F, 3, S, S], float32 in 0..1 -> `logits` [V, classes] and whatever else `keep` asks for, by module path.
+   * Calls may overlap; they run one after another. Throws bad-input for a number of elements that is no whole number of videos.
+   */
+  run(
+    frames: Float32Array<ArrayBuffer>,
+    options: RunOptions & { keep?: ((name: string) => boolean) | undefined } = {},
+  ): Promise<Map<string, Float32Array<ArrayBuffer>>> {
+    const turn = this.#last.then(() => this.#run(frames, options));
+    this.#last = turn.catch(() => undefined);
+    return turn;
+  }
+
+  /** Shapes of what run() returns with this `keep`. */
+  outputShapes(videos: number, keep?: (name: string) => boolean): Map<string, readonly number[]> {
+    const { outputs } = planFor(this.device, this.config, { videos, storage: this.storage, wanted: this.#framesPerPass, keep });
+    return new Map([...outputs].map(([name, { shape }]) => [name, shape]));
+  }
+
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    for (const program of this.#programs.values()) {
+      program.then(
+        (made) => made.dispose(),
+        () => undefined,
+      );
+    }
+    this.#weights.dispose();
+  }
+
+  async #run(
+    frames: Float32Array<ArrayBuffer>,
+    { keep, ...options }: RunOptions & { keep?: ((name: string) => boolean) | undefined },
+  ): Promise<Map<string, Float32Array<ArrayBuffer>>> {
+    this.#check();
+    const videos = this.#videosIn(frames);
+    const { imageSize, frames: count } = this.config;
+    const input = { frames: rowLayout.pack(frames, [videos * count, 3, imageSize, imageSize]) };
+    if (!keep) return await (await this.#program(videos)).run(input, options);
+    const plan = planFor(this.device, this.config, { videos, storage: this.storage, wanted: this.#framesPerPass, keep });
+    const program = await Program.create(this.device, plan, this.#weights);
+    try {
+      return await program.run(input, options);
+    } finally {
+      program.dispose();
+    }
+  }
+
+  #videosIn(frames: Float32Array): number {
+    const { imageSize, frames: count } = this.config;
+    const perVideo = count * 3 * imageSize * imageSize;
+    const videos = frames.length / perVideo;
+    if (Number.isInteger(videos) && videos > 0) return videos;
+    throw new StamError('bad-input', {
+      where: 'frames',
+      problem: 'not a whole number of videos',
+      got: `${frames.length} elements`,
+      expected: `a multiple of ${perVideo} ([V, ${count}, 3, ${imageSize}, ${imageSize}])`,
+    });
+  }
+
+  #program(videos: number, known?: Plan): Promise<Program> {
+    let program = this.#programs.get(videos);
+    if (!program) {
+      const plan = known ?? planFor(this.device, this.config, { videos, storage: this.storage, wanted: this.#framesPerPass });
+      program = Program.create(this.device, plan, this.#weights);
+      program.catch(() => this.#programs.delete(videos));
+      this.#programs.set(videos, program);
+    }
+    return program;
+  }
+
+  #check(): void {
+    if (this.#disposed) throw new StamError('disposed', { where: 'model', problem: 'it was disposed of' });
+  }
+}
+
+/** The storage that 'auto' stands for on a device. */
+export function chooseStorage(dtype: DType, { capabilities }: Device): StorageType {
+  if (dtype !== 'auto') return dtype;
+  return capabilities.features.has('shader-f16') && !capabilities.adapter.software ? 'f16' : 'f32';
+}
+
+function planFor(
+  device: Device,
+  config: StamConfig,
+  {
+    videos,
+    storage,
+    wanted,
+    keep,
+  }: { videos: number; storage: StorageType; wanted: number; keep?: ((name: string) => boolean) | undefined },
+): Plan {
+  const pass = framesPerPass(config, { videos, storage, wanted }, device.capabilities);
+  return createPlan(stamGraph(config, { videos, storage, framesPerPass: pass, keep }), device.capabilities);
+}

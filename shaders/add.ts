@@ -1,0 +1,37 @@
+// add: the sum of two tensors of one shape, where no matmul is at hand to take it into its epilogue.
+import type { Graph, Value } from '../engine/graph.ts';
+import { linearGrid } from '../engine/kernel.ts';
+import { elementCount, quads, rowCount, rowLength } from '../engine/shape.ts';
+import source from './add.wgsl';
+import { expectShape } from './expect.ts';
+import { storageOf } from './storage.ts';
+
+/** left + right: [...] and [...] -> [...]. */
+export function add(graph: Graph, left: Value, right: Value, { name }: { readonly name: string }): Value {
+  expectShape(name, right, left.shape);
+  const output = graph.activation(name, left.shape, left.storage);
+  const count = rowCount(left.shape) * quads(rowLength(left.shape));
+  graph.add({
+    name,
+    operator: 'add',
+    inputs: { left, right },
+    outputs: { output },
+    flops: elementCount(left.shape),
+    candidates: (capabilities) => {
+      const storage = storageOf(left.storage, capabilities);
+      return [
+        {
+          name: 'add',
+          variant: storage.label,
+          source,
+          imports: { storage: storage.text },
+          constants: {},
+          params: { count },
+          workgroups: linearGrid(Math.ceil(count / 64)),
+          features: storage.features,
+        },
+      ];
+    },
+  });
+  return output;
+}

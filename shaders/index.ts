@@ -1,0 +1,10 @@
+// The operators: each adds one node to a graph.
+export { add } from './add.ts';
+export type { AttentionOptions } from './attention.ts';
+export { attention } from './attention.ts';
+export type { LayerNormOptions } from './layer-norm.ts';
+export { layerNorm } from './layer-norm.ts';
+export type { Activation, LinearOptions, PatchEmbedOptions } from './matmul.ts';
+export { linear, panelLayout, patchEmbed } from './matmul.ts';
+export type { TokensOptions } from './tokens.ts';
+export { assembleTokens } from './tokens.ts';

@@ -1,0 +1,89 @@
+// layerNorm: normalisation of rows, in two ways of summing over a row.
+import type { Capabilities } from '../engine/device.ts';
+import type { Graph, Value } from '../engine/graph.ts';
+import type { Kernel } from '../engine/kernel.ts';
+import { linearGrid } from '../engine/kernel.ts';
+import { elementCount, quads, rowCount, rowLength } from '../engine/shape.ts';
+import { expectShape } from './expect.ts';
+import source from './layer-norm.wgsl';
+import reduceShared from './shared/reduce-shared.wgsl';
+import reduceSubgroup from './shared/reduce-subgroup.wgsl';
+import { storageOf } from './storage.ts';
+
+export interface LayerNormOptions {
+  readonly name: string;
+  /** [C] in f32. */
+  readonly weight: Value;
+  /** [C] in f32. */
+  readonly bias: Value;
+  /** Added to the variance. */
+  readonly epsilon: number;
+  /** Normalise only the first token of each sequence: [B, T, C] -> [B, C]. */
+  readonly firstTokenOnly?: boolean;
+  /** Write to these rows of an existing [R, C] instead of making a new tensor. */
+  readonly into?: { readonly value: Value; readonly firstRow: number } | undefined;
+}
+
+/** (x - mean) / sqrt(variance + epsilon) * weight + bias over the last dimension: [..., C] -> [..., C]. */
+export function layerNorm(graph: Graph, input: Value, options: LayerNormOptions): Value {
+  const { name, weight, bias, epsilon, firstTokenOnly = false, into } = options;
+  const length = rowLength(input.shape);
+  const shape = firstTokenOnly ? [...input.shape.slice(0, -2), length] : input.shape;
+  expectShape(name, weight, [length]);
+  expectShape(name, bias, [length]);
+  const rows = rowCount(shape);
+  const output = into?.value ?? graph.activation(name, shape, input.storage);
+  if (into) expectShape(name, output, [Math.max(rowCount(output.shape), into.firstRow + rows), length]);
+  graph.add({
+    name,
+    operator: 'layerNorm',
+    inputs: { input, weight, bias },
+    outputs: { output },
+    flops: 8 * elementCount(shape),
+    candidates: (capabilities) =>
+      kernels(capabilities, input, {
+        rows,
+        length,
+        stride: firstTokenOnly ? (input.shape.at(-2) ?? 1) : 1,
+        firstRow: into?.firstRow ?? 0,
+        epsilon,
+      }),
+  });
+  return output;
+}
+
+interface Rows {
+  readonly rows: number;
+  readonly length: number;
+  readonly stride: number;
+  readonly firstRow: number;
+  readonly epsilon: number;
+}
+
+function kernels(
+  capabilities: Capabilities,
+  input: Value,
+  { rows, length, stride, firstRow, epsilon }: Rows,
+): Kernel[] {
+  const storage = storageOf(input.storage, capabilities);
+  const kernel = (workgroup: number, reduce: string, label: string, features: readonly GPUFeatureName[]): Kernel => ({
+    name: 'layer-norm',
+    variant: `${label} ${storage.label} ${length}${stride > 1 ? ` every ${stride}` : ''}`,
+    source,
+    imports: { storage: storage.text, reduce },
+    constants: {
+      LENGTH: length,
+      QUADS: quads(length),
+      STRIDE: stride,
+      WORKGROUP: workgroup,
+      PER_LANE: Math.ceil(quads(length) / workgroup),
+      EPSILON: epsilon,
+    },
+    params: { rows, first_row: firstRow },
+    workgroups: linearGrid(rows),
+    features: [...storage.features, ...features],
+  });
+  const shared = kernel(64, reduceShared, 'shared', []);
+  const lanes = capabilities.subgroupSize;
+  return lanes === undefined ? [shared] : [kernel(lanes, reduceSubgroup, 'subgroup', ['subgroups']), shared];
+}

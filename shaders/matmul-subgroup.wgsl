@@ -1,0 +1,67 @@
+// output[m, n] = epilogue(sum over k of input[m, k] weight[n, k])
+//
+// One subgroup computes ROWS x (LANES * QUADS * 4) of the output in registers, without workgroup memory. Each lane holds its own
+// columns; of the input each lane loads a different quad of k, and the lanes hand theirs round. On adapters where a load costs as
+// much as dozens of multiply-adds (all software ones) this is the family that wins.
+// Needs subgroups of exactly LANES lanes.
+// #import storage
+// #import result
+// #import rows
+// #import weight
+// #import epilogue
+
+struct Params {
+  rows: u32,                                                            // M
+}
+@group(0) @binding(2) var<storage, read_write> output: array<ResultQuad>; // [M, N]
+@group(0) @binding(6) var<uniform> params: Params;
+
+@compute @workgroup_size(LANES)
+fn main(
+  @builtin(workgroup_id) workgroup: vec3u,
+  @builtin(subgroup_invocation_id) lane: u32,
+  @builtin(subgroup_size) lanes: u32,
+) {
+  let first_row = workgroup.y * ROWS;
+  let first_column = workgroup.x * LANES * QUADS + lane;                // and every LANES-th quad after it
+  var sums: array<vec4f, ROWS * QUADS>;
+
+  for (var k = 0u; k < K; k += LANES * 4) {
+    var mine: array<vec4f, ROWS>;
+    // #unroll
+    for (var r = 0u; r < ROWS; r++) {
+      mine[r] = input_quad(first_row + r, k / 4 + lane);
+    }
+    // counted by the builtin: compilers unroll a constant count, which takes llvmpipe three times as long and gains nothing
+    for (var turn = 0u; turn < lanes; turn++) {
+      var factors: array<vec4f, 4 * QUADS>;
+      // #unroll
+      for (var q = 0u; q < QUADS; q++) {
+        // #unroll
+        for (var i = 0u; i < 4; i++) {
+          factors[q * 4 + i] = weight_quad(k + turn * 4 + i, first_column + q * LANES);
+        }
+      }
+      // #unroll
+      for (var r = 0u; r < ROWS; r++) {
+        let row = subgroupShuffle(mine[r], turn);
+        // #unroll
+        for (var q = 0u; q < QUADS; q++) {
+          var sum = sums[r * QUADS + q];
+          sum = fma(vec4f(row.x), factors[q * 4], sum);
+          sum = fma(vec4f(row.y), factors[q * 4 + 1], sum);
+          sum = fma(vec4f(row.z), factors[q * 4 + 2], sum);
+          sum = fma(vec4f(row.w), factors[q * 4 + 3], sum);
+          sums[r * QUADS + q] = sum;
+        }
+      }
+    }
+  }
+
+  for (var r = 0u; r < ROWS; r++) {
+    for (var q = 0u; q < QUADS; q++) {
+      let column = first_column + q * LANES;
+      if (first_row + r < params.rows && column < N_QUADS) { finish(first_row + r, column, sums[r * QUADS + q]); }
+    }
+  }
+}

@@ -1,0 +1,238 @@
+// linear and patchEmbed: the two operators that are matrix multiplications, in every kernel family that can run them.
+import type { Capabilities } from '../engine/device.ts';
+import type { StorageType } from '../engine/dtype.ts';
+import type { Graph, Value } from '../engine/graph.ts';
+import type { Kernel } from '../engine/kernel.ts';
+import type { Layout } from '../engine/layout.ts';
+import { elementCount, quads, rowCount } from '../engine/shape.ts';
+import { expectShape } from './expect.ts';
+import subgroupSource from './matmul-subgroup.wgsl';
+import tileSource from './matmul-tile.wgsl';
+import gelu from './shared/activation-gelu.wgsl';
+import identity from './shared/activation-none.wgsl';
+import relu from './shared/activation-relu.wgsl';
+import biasAdd from './shared/bias-add.wgsl';
+import biasNone from './shared/bias-none.wgsl';
+import epilogueLinear from './shared/epilogue-linear.wgsl';
+import epilogueTokens from './shared/epilogue-tokens.wgsl';
+import residualAdd from './shared/residual-add.wgsl';
+import residualNone from './shared/residual-none.wgsl';
+import resultF32 from './shared/result-f32.wgsl';
+import resultSame from './shared/result-same.wgsl';
+import rowsPatches from './shared/rows-patches.wgsl';
+import rowsPlain from './shared/rows-plain.wgsl';
+import weightPanels from './shared/weight-panels.wgsl';
+import { storageOf } from './storage.ts';
+
+export type Activation = 'none' | 'gelu' | 'relu';
+
+const activations: Readonly<Record<Activation, string>> = { none: identity, gelu, relu };
+
+const panelColumns = 16;
+const depthMultiple = 32;
+const padTo = (count: number, multiple: number) => Math.ceil(count / multiple) * multiple;
+
+/**
+ * The layout in which matmul kernels want a weight: PyTorch's [N, K] (or [N, ...], flattened) transposed and cut into panels of 16
+ * columns, [N/16, K, 16], K padded to a multiple of 32. One layout serves every kernel family, so that the choice of a kernel never
+ * binds a weight.
+ */
+export const panelLayout: Layout = {
+  name: 'panels',
+  elements: ([n, ...rest]) => padTo(n, panelColumns) * padTo(elementCount(rest), depthMultiple),
+  pack(data, [n, ...rest]) {
+    const k = elementCount(rest);
+    const depth = padTo(k, depthMultiple);
+    const packed = new Float32Array(padTo(n, panelColumns) * depth);
+    for (let column = 0; column < n; column++) {
+      const panel = Math.floor(column / panelColumns) * depth * panelColumns + (column % panelColumns);
+      for (let i = 0; i < k; i++) packed[panel + i * panelColumns] = data[column * k + i];
+    }
+    return packed;
+  },
+};
+
+export interface LinearOptions {
+  /** The node's module path. */
+  readonly name: string;
+  /** [N, K] in panelLayout. */
+  readonly weight: Value;
+  /** [N] in f32. */
+  readonly bias?: Value | undefined;
+  readonly activation?: Activation;
+  /** [..., N], added after the activation; its memory becomes the result's, so that nothing may read it afterwards. */
+  readonly residual?: Value | undefined;
+  /** Storage type of the result; by default that of the input. */
+  readonly result?: StorageType;
+}
+
+/** activation(input weight^T + bias) + residual: [..., K] -> [..., N]. Throws shape-mismatch when the shapes do not fit. */
+export function linear(graph: Graph, input: Value, options: LinearOptions): Value {
+  const { name, weight, bias, activation = 'none', residual, result = input.storage } = options;
+  const [n, k] = weight.shape;
+  const shape = [...input.shape.slice(0, -1), n];
+  expectShape(name, input, [...input.shape.slice(0, -1), k]);
+  if (bias) expectShape(name, bias, [n]);
+  if (residual) expectShape(name, residual, shape);
+  const output = graph.activation(name, shape, result);
+  const rows = rowCount(shape);
+  const finish = [bias ? 'bias' : '', activation === 'none' ? '' : activation, residual ? 'residual' : ''].filter(
+    Boolean,
+  );
+  graph.add({
+    name,
+    operator: 'linear',
+    inputs: { input, weight, ...(bias && { bias }), ...(residual && { residual }) },
+    outputs: { output },
+    ...(residual && { takesOver: { output: 'residual' } }),
+    flops: 2 * rows * n * k,
+    candidates: (capabilities) =>
+      kernels(capabilities, {
+        storage: input.storage,
+        result,
+        rows,
+        n,
+        k,
+        label: finish.join(' '),
+        constants: {},
+        imports: {
+          rows: rowsPlain,
+          epilogue: epilogueLinear,
+          bias: bias ? biasAdd : biasNone,
+          activation: activations[activation],
+          residual: residual ? residualAdd : residualNone,
+        },
+      }),
+  });
+  return output;
+}
+
+export interface PatchEmbedOptions {
+  readonly name: string;
+  /** [C, 3, P, P] in panelLayout: a convolution's weight whose stride is its size. */
+  readonly weight: Value;
+  /** [C] in f32. */
+  readonly bias: Value;
+  /** With these two the result has a class token before each frame's patches, and positions are added: [C] and [T, C], in f32. */
+  readonly tokens?: { readonly classToken: Value; readonly positions: Value } | undefined;
+  readonly storage: StorageType;
+}
+
+/** Pixels to tokens: [F, 3, S, S] in 0..1 -> [F, T, C], or [F, T - 1, C] without class token and positions. */
+export function patchEmbed(graph: Graph, frames: Value, options: PatchEmbedOptions): Value {
+  const { name, weight, bias, tokens, storage } = options;
+  const [count, , size] = frames.shape;
+  const [channels, , patch] = weight.shape;
+  const grid = size / patch;
+  const k = 3 * patch * patch;
+  const classTokens = tokens ? 1 : 0;
+  const length = grid * grid + classTokens;
+  expectShape(name, frames, [count, 3, grid * patch, grid * patch]);
+  expectShape(name, weight, [channels, 3, patch, patch]);
+  if (tokens) expectShape(name, tokens.positions, [length, channels]);
+  const output = graph.activation(name, [count, length, channels], storage);
+  graph.add({
+    name,
+    operator: 'patchEmbed',
+    inputs: {
+      frames,
+      weight,
+      bias,
+      ...(tokens && { class_token: tokens.classToken, positions: tokens.positions }),
+    },
+    outputs: { output },
+    flops: 2 * count * grid * grid * channels * k,
+    candidates: (capabilities) =>
+      kernels(capabilities, {
+        storage,
+        result: storage,
+        rows: count * length,
+        n: channels,
+        k,
+        label: tokens ? 'patches tokens' : 'patches bias',
+        constants: {
+          TOKENS: length,
+          CLASS_TOKENS: classTokens,
+          GRID: grid,
+          PATCH: patch,
+          SIZE: size,
+          PITCH: quads(size) * 4,
+        },
+        imports: tokens
+          ? { rows: rowsPatches, epilogue: epilogueTokens }
+          : {
+              rows: rowsPatches,
+              epilogue: epilogueLinear,
+              bias: biasAdd,
+              activation: identity,
+              residual: residualNone,
+            },
+      }),
+  });
+  return output;
+}
+
+interface Matmul {
+  readonly storage: StorageType;
+  readonly result: StorageType;
+  readonly rows: number;
+  readonly n: number;
+  readonly k: number;
+  readonly label: string;
+  readonly constants: Readonly<Record<string, number>>;
+  readonly imports: Readonly<Record<string, string>>;
+}
+
+/** Rows and quads of columns that a lane of matmul-subgroup holds, best first where there are rows enough to fill it. */
+const subgroupTiles = [
+  { rows: 32, quads: 2 },
+  { rows: 8, quads: 2 },
+] as const;
+
+function kernels(capabilities: Capabilities, matmul: Matmul): Kernel[] {
+  const { rows, n, k } = matmul;
+  const storage = storageOf(matmul.storage, capabilities);
+  const resultIsSame = matmul.result === matmul.storage;
+  const depth = padTo(k, depthMultiple);
+  const common = {
+    imports: {
+      ...matmul.imports,
+      storage: storage.text,
+      result: resultIsSame ? resultSame : resultF32,
+      weight: weightPanels,
+    },
+    constants: {
+      K: depth,
+      K_QUADS: quads(k),
+      N_QUADS: quads(n),
+      PANELS: Math.ceil(n / panelColumns),
+      ...matmul.constants,
+    },
+    params: { rows },
+  };
+  const label = `${storage.label}${resultIsSame ? '' : `-${matmul.result}`} ${n}x${k} ${matmul.label}`;
+  const tile: Kernel = {
+    ...common,
+    name: 'matmul-tile',
+    variant: `64x64 ${label}`,
+    source: tileSource,
+    workgroups: [Math.ceil(n / 64), Math.ceil(rows / 64), 1],
+    features: storage.features,
+  };
+  const lanes = capabilities.subgroupSize;
+  if (lanes === undefined || depth % (lanes * 4) !== 0) return [tile];
+  const tiles = rows > 64 ? subgroupTiles : subgroupTiles.toReversed();
+  const subgroup = tiles.map((size): Kernel => {
+    const columns = lanes * size.quads * 4;
+    return {
+      ...common,
+      name: 'matmul-subgroup',
+      variant: `${size.rows}x${columns} ${label}`,
+      source: subgroupSource,
+      constants: { ...common.constants, LANES: lanes, ROWS: size.rows, QUADS: size.quads },
+      workgroups: [Math.ceil(n / columns), Math.ceil(rows / size.rows), 1],
+      features: [...storage.features, 'subgroups'],
+    };
+  });
+  return capabilities.adapter.software ? [...subgroup, tile] : [tile, ...subgroup];
+}

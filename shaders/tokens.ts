@@ -1,0 +1,47 @@
+// assembleTokens: a class token before each sequence, and positions.
+import type { Graph, Value } from '../engine/graph.ts';
+import { linearGrid } from '../engine/kernel.ts';
+import { elementCount, quads, rowCount, rowLength } from '../engine/shape.ts';
+import { expectShape } from './expect.ts';
+import { storageOf } from './storage.ts';
+import source from './tokens.wgsl';
+
+export interface TokensOptions {
+  readonly name: string;
+  /** [C] in f32. */
+  readonly classToken: Value;
+  /** [T, C] in f32. */
+  readonly positions: Value;
+}
+
+/** concat(classToken, input) + positions: [B, T - 1, C] -> [B, T, C]. */
+export function assembleTokens(graph: Graph, input: Value, { name, classToken, positions }: TokensOptions): Value {
+  const [sequences, before, channels] = input.shape;
+  const shape = [sequences, before + 1, channels];
+  expectShape(name, positions, shape.slice(1));
+  const output = graph.activation(name, shape, input.storage);
+  const count = rowCount(shape) * quads(rowLength(shape));
+  graph.add({
+    name,
+    operator: 'assembleTokens',
+    inputs: { input, class_token: classToken, positions },
+    outputs: { output },
+    flops: elementCount(shape),
+    candidates: (capabilities) => {
+      const storage = storageOf(input.storage, capabilities);
+      return [
+        {
+          name: 'tokens',
+          variant: `${storage.label} ${before + 1}x${channels}`,
+          source,
+          imports: { storage: storage.text },
+          constants: { QUADS: quads(channels), TOKENS: before + 1 },
+          params: { count },
+          workgroups: linearGrid(Math.ceil(count / 64)),
+          features: storage.features,
+        },
+      ];
+    },
+  });
+  return output;
+}

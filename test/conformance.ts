@@ -1,0 +1,88 @@
+// One operator at a time, in every kernel variant that a device can run, against test/reference.ts. The tests and `stam selftest` use it.
+import type { Capabilities, Device } from '../engine/device.ts';
+import type { StorageType } from '../engine/dtype.ts';
+import type { Value } from '../engine/graph.ts';
+import { Graph } from '../engine/graph.ts';
+import type { Kernel } from '../engine/kernel.ts';
+import { kernelLabel } from '../engine/kernel.ts';
+import type { Layout } from '../engine/layout.ts';
+import { rowLayout } from '../engine/layout.ts';
+import { createPlan } from '../engine/plan.ts';
+import { Program } from '../engine/program.ts';
+import type { Shape } from '../engine/shape.ts';
+import { Weights } from '../engine/weights.ts';
+import { largestDifference } from './close.ts';
+
+export interface Tensor {
+  readonly shape: Shape;
+  readonly data: Float32Array<ArrayBuffer>;
+  /** In f32 whatever the case's storage: biases, positions, pixels. */
+  readonly f32?: boolean;
+  readonly layout?: Layout;
+}
+
+/** An operator with its operands, what it shall give, and how far it may be off. */
+export interface OperatorCase {
+  readonly operator: string;
+  /** What is particular: shape, fusion. */
+  readonly name: string;
+  /** Operands by name. They are activations' storage, in rowLayout, unless they say otherwise. */
+  readonly operands: Readonly<Record<string, Tensor>>;
+  /** Adds the operator to the graph and returns its result. */
+  readonly build: (graph: Graph, operands: Readonly<Record<string, Value>>, storage: StorageType) => Value;
+  readonly expected: () => Float64Array;
+  /** Largest allowed |difference|, for results in this storage type. */
+  readonly tolerance: (storage: StorageType, expected: Float64Array) => number;
+}
+
+export interface CaseResult {
+  readonly kernel: string;
+  readonly error: number;
+  readonly tolerance: number;
+  readonly passed: boolean;
+}
+
+/** The kernels among which a device can choose for the last node of the case's graph. */
+export function candidatesOf(test: OperatorCase, storage: StorageType, capabilities: Capabilities): readonly Kernel[] {
+  return buildCase(test, storage).nodes.at(-1)?.candidates(capabilities) ?? [];
+}
+
+function buildCase(test: OperatorCase, storage: StorageType): Graph {
+  const graph = new Graph();
+  const values: Record<string, Value> = {};
+  for (const [name, { shape, f32, layout }] of Object.entries(test.operands)) {
+    // every operand comes as a weight: that is how tensors of any layout reach the GPU
+    values[name] = graph.weight(name, shape, f32 ? 'f32' : storage, layout ?? rowLayout);
+  }
+  graph.keep('result', test.build(graph, values, storage));
+  return graph;
+}
+
+/** Runs a case in each of its kernels. Outputs and all memory in between are filled with NaN before each run. */
+export async function runCase(device: Device, test: OperatorCase, storage: StorageType): Promise<CaseResult[]> {
+  const expected = test.expected();
+  const tolerance = test.tolerance(storage, expected);
+  const results: CaseResult[] = [];
+  const candidates = candidatesOf(test, storage, device.capabilities);
+  for (let choice = 0; choice < candidates.length; choice++) {
+    const graph = buildCase(test, storage);
+    const last = graph.nodes.at(-1);
+    const plan = createPlan(graph, device.capabilities, (node, kernels) => kernels[node === last ? choice : 0]);
+    const tensors = new Map(Object.entries(test.operands).map(([name, { shape }]) => [name, { dtype: 'F32', shape }]));
+    const source = {
+      name: test.name,
+      tensors,
+      order: () => [...tensors.keys()],
+      read: async (name: string) => test.operands[name].data,
+    };
+    const weights = await Weights.upload(device, source, graph.weights);
+    const program = await Program.create(device, plan, weights);
+    program.poison();
+    const got = (await program.run({})).get('result') ?? new Float32Array();
+    const { error } = largestDifference(got, expected);
+    results.push({ kernel: kernelLabel(candidates[choice]), error, tolerance, passed: error <= tolerance });
+    program.dispose();
+    weights.dispose();
+  }
+  return results;
+}

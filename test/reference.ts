@@ -1,0 +1,155 @@
+// Every operator in plain loops and double precision: the definition of what the kernels compute.
+// Arguments stand in the order of the kernels' bindings; tensors are dense and row-major.
+
+type Numbers = ArrayLike<number>;
+
+/** The error function, by its Maclaurin series below 3 and a continued fraction of erfc above; good to 1e-15. */
+export function erf(x: number): number {
+  const t = Math.abs(x);
+  if (t < 3) {
+    let term = t;
+    let sum = t;
+    for (let n = 1; Math.abs(term) > 1e-18 * sum; n++) {
+      term *= (-t * t) / n;
+      sum += term / (2 * n + 1);
+    }
+    return (Math.sign(x) * 2 * sum) / Math.sqrt(Math.PI);
+  }
+  let fraction = 0;
+  for (let n = 60; n > 0; n--) fraction = n / 2 / (t + fraction);
+  return Math.sign(x) * (1 - Math.exp(-t * t) / Math.sqrt(Math.PI) / (t + fraction));
+}
+
+export const activations = {
+  none: (x: number) => x,
+  relu: (x: number) => Math.max(0, x),
+  gelu: (x: number) => 0.5 * x * (1 + erf(x / Math.SQRT2)),
+};
+
+/** [M, K], [N, K] -> [M, N]: activation(input weight^T + bias) + residual */
+export function linear(
+  input: Numbers,
+  weight: Numbers,
+  {
+    k,
+    bias,
+    activation = 'none',
+    residual,
+  }: { k: number; bias?: Numbers; activation?: keyof typeof activations; residual?: Numbers },
+): Float64Array {
+  const m = input.length / k;
+  const n = weight.length / k;
+  const output = new Float64Array(m * n);
+  for (let row = 0; row < m; row++) {
+    for (let column = 0; column < n; column++) {
+      let sum = bias ? bias[column] : 0;
+      for (let i = 0; i < k; i++) sum += input[row * k + i] * weight[column * k + i];
+      output[row * n + column] = activations[activation](sum) + (residual ? residual[row * n + column] : 0);
+    }
+  }
+  return output;
+}
+
+/** [F, 3, S, S], [C, 3, P, P], [C] -> [F, (S/P)^2, C] */
+export function patchEmbed(
+  frames: Numbers,
+  weight: Numbers,
+  bias: Numbers,
+  { size, patch }: { size: number; patch: number },
+): Float64Array {
+  const grid = size / patch;
+  const k = 3 * patch * patch;
+  const patches = new Float64Array((frames.length / (3 * size * size)) * grid * grid * k);
+  let i = 0;
+  for (let frame = 0; frame < frames.length / (3 * size * size); frame++) {
+    for (let p = 0; p < grid * grid; p++) {
+      for (let channel = 0; channel < 3; channel++) {
+        for (let y = 0; y < patch; y++) {
+          for (let x = 0; x < patch; x++) {
+            const row = Math.floor(p / grid) * patch + y;
+            const column = (p % grid) * patch + x;
+            patches[i++] = frames[((frame * 3 + channel) * size + row) * size + column];
+          }
+        }
+      }
+    }
+  }
+  return linear(patches, weight, { k, bias });
+}
+
+/** [B, T - 1, C], [C], [T, C] -> [B, T, C]: concat(classToken, input) + positions */
+export function assembleTokens(
+  input: Numbers,
+  classToken: Numbers,
+  positions: Numbers,
+  { channels }: { channels: number },
+): Float64Array {
+  const tokens = positions.length / channels;
+  const sequences = input.length / channels / (tokens - 1);
+  const output = new Float64Array(sequences * positions.length);
+  for (let b = 0; b < sequences; b++) {
+    for (let t = 0; t < tokens; t++) {
+      for (let c = 0; c < channels; c++) {
+        const value = t === 0 ? classToken[c] : input[(b * (tokens - 1) + t - 1) * channels + c];
+        output[(b * tokens + t) * channels + c] = value + positions[t * channels + c];
+      }
+    }
+  }
+  return output;
+}
+
+/** [R, C], [C], [C] -> [R, C] */
+export function layerNorm(
+  input: Numbers,
+  weight: Numbers,
+  bias: Numbers,
+  { epsilon }: { epsilon: number },
+): Float64Array {
+  const length = weight.length;
+  const output = new Float64Array(input.length);
+  for (let start = 0; start < input.length; start += length) {
+    const row = Array.from({ length }, (_, i) => input[start + i]);
+    const mean = row.reduce((sum, x) => sum + x, 0) / length;
+    const variance = row.reduce((sum, x) => sum + (x - mean) ** 2, 0) / length;
+    row.forEach((x, i) => {
+      output[start + i] = ((x - mean) / Math.sqrt(variance + epsilon)) * weight[i] + bias[i];
+    });
+  }
+  return output;
+}
+
+/** [B, T, 3, H, D] -> [B, T, H, D] */
+export function attention(
+  qkv: Numbers,
+  { tokens, heads, dimension }: { tokens: number; heads: number; dimension: number },
+): Float64Array {
+  const channels = heads * dimension;
+  const output = new Float64Array(qkv.length / 3);
+  const at = (b: number, t: number, which: number, h: number) =>
+    ((b * tokens + t) * 3 + which) * channels + h * dimension;
+  for (let b = 0; b < qkv.length / (3 * channels * tokens); b++) {
+    for (let h = 0; h < heads; h++) {
+      for (let i = 0; i < tokens; i++) {
+        const scores = Array.from({ length: tokens }, (_, j) => {
+          let product = 0;
+          for (let d = 0; d < dimension; d++) product += qkv[at(b, i, 0, h) + d] * qkv[at(b, j, 1, h) + d];
+          return product / Math.sqrt(dimension);
+        });
+        const peak = scores.reduce((a, c) => Math.max(a, c));
+        const shares = scores.map((score) => Math.exp(score - peak));
+        const total = shares.reduce((a, c) => a + c);
+        for (let d = 0; d < dimension; d++) {
+          let sum = 0;
+          for (let j = 0; j < tokens; j++) sum += shares[j] * qkv[at(b, j, 2, h) + d];
+          output[(b * tokens + i) * channels + h * dimension + d] = sum / total;
+        }
+      }
+    }
+  }
+  return output;
+}
+
+/** [...], [...] -> [...] */
+export function add(left: Numbers, right: Numbers): Float64Array {
+  return Float64Array.from({ length: left.length }, (_, i) => left[i] + right[i]);
+}

@@ -1,0 +1,7 @@
+// Every operator's cases, for the tests and for `stam selftest`.
+import type { OperatorCase } from '../conformance.ts';
+import { attentionCases } from './attention.cases.ts';
+import { matmulCases } from './matmul.cases.ts';
+import { rowCases } from './rows.cases.ts';
+
+export const operatorCases: readonly OperatorCase[] = [...matmulCases, ...attentionCases, ...rowCases];
