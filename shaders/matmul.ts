@@ -20,6 +20,7 @@ import residualNone from './shared/residual-none.wgsl';
 import resultF32 from './shared/result-f32.wgsl';
 import resultSame from './shared/result-same.wgsl';
 import rowsPatches from './shared/rows-patches.wgsl';
+import rowsPatchesOdd from './shared/rows-patches-odd.wgsl';
 import rowsPlain from './shared/rows-plain.wgsl';
 import weightPanels from './shared/weight-panels.wgsl';
 import { storageOf } from './storage.ts';
@@ -158,15 +159,12 @@ export function patchEmbed(graph: Graph, frames: Value, options: PatchEmbedOptio
           SIZE: size,
           PITCH: quads(size) * 4,
         },
-        imports: tokens
-          ? { rows: rowsPatches, epilogue: epilogueTokens }
-          : {
-              rows: rowsPatches,
-              epilogue: epilogueLinear,
-              bias: biasAdd,
-              activation: identity,
-              residual: residualNone,
-            },
+        imports: {
+          rows: patch % 4 === 0 ? rowsPatches : rowsPatchesOdd,
+          ...(tokens
+            ? { epilogue: epilogueTokens }
+            : { epilogue: epilogueLinear, bias: biasAdd, activation: identity, residual: residualNone }),
+        },
       }),
   });
   return output;

@@ -3,6 +3,6 @@
 
 /// Four neighbours in k of one row; zeros past K, the last row past M.
 fn input_quad(row: u32, quad: u32) -> vec4f {
-  if (quad >= K_QUADS) { return vec4f(0); }
-  return load_quad(input[min(row, params.rows - 1) * K_QUADS + quad]);
+  let value = load_quad(input[min(row, params.rows - 1) * K_QUADS + min(quad, K_QUADS - 1)]);
+  return select(vec4f(0), value, quad < K_QUADS);
 }
