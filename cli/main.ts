@@ -1,6 +1,6 @@
 // The process around `run`: signals, broken pipes, the exit. Not to be imported; it runs at once.
 import { commands } from './commands.ts';
-import { exitCodes, failureText, run } from './run.ts';
+import { exitCodes, failureText, run } from './invoke.ts';
 
 const { stdout, stderr } = process;
 const debug = process.env['STAM_DEBUG'] === '1';

@@ -66,7 +66,13 @@ export class StamModel {
     device: Device,
     config: StamConfig,
     source: TensorSource,
-    { dtype = 'auto', videos = 1, framesPerPass: wanted = defaultFramesPerPass, signal, onProgress }: StamModelOptions = {},
+    {
+      dtype = 'auto',
+      videos = 1,
+      framesPerPass: wanted = defaultFramesPerPass,
+      signal,
+      onProgress,
+    }: StamModelOptions = {},
   ): Promise<StamModel> {
     const begin = performance.now();
     const storage = chooseStorage(dtype, device);
@@ -123,7 +129,12 @@ export class StamModel {
 
   /** Shapes of what run() returns with this `keep`. */
   outputShapes(videos: number, keep?: (name: string) => boolean): Map<string, readonly number[]> {
-    const { outputs } = planFor(this.device, this.config, { videos, storage: this.storage, wanted: this.#framesPerPass, keep });
+    const { outputs } = planFor(this.device, this.config, {
+      videos,
+      storage: this.storage,
+      wanted: this.#framesPerPass,
+      keep,
+    });
     return new Map([...outputs].map(([name, { shape }]) => [name, shape]));
   }
 
@@ -148,7 +159,12 @@ export class StamModel {
     const { imageSize, frames: count } = this.config;
     const input = { frames: rowLayout.pack(frames, [videos * count, 3, imageSize, imageSize]) };
     if (!keep) return await (await this.#program(videos)).run(input, options);
-    const plan = planFor(this.device, this.config, { videos, storage: this.storage, wanted: this.#framesPerPass, keep });
+    const plan = planFor(this.device, this.config, {
+      videos,
+      storage: this.storage,
+      wanted: this.#framesPerPass,
+      keep,
+    });
     const program = await Program.create(this.device, plan, this.#weights);
     try {
       return await program.run(input, options);
@@ -173,7 +189,8 @@ export class StamModel {
   #program(videos: number, known?: Plan): Promise<Program> {
     let program = this.#programs.get(videos);
     if (!program) {
-      const plan = known ?? planFor(this.device, this.config, { videos, storage: this.storage, wanted: this.#framesPerPass });
+      const plan =
+        known ?? planFor(this.device, this.config, { videos, storage: this.storage, wanted: this.#framesPerPass });
       program = Program.create(this.device, plan, this.#weights);
       program.catch(() => this.#programs.delete(videos));
       this.#programs.set(videos, program);

@@ -1,6 +1,6 @@
 // Runs `stam` inside the test's own process and keeps what it wrote.
 import type { Command } from '../../cli/command.ts';
-import { run } from '../../cli/run.ts';
+import { run } from '../../cli/invoke.ts';
 
 export interface Outcome {
   readonly code: number;

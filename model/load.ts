@@ -1,0 +1,118 @@
+// loadStam: from a source of weights to a model that runs, the one call an app makes.
+import type { AdapterDescription } from '../engine/device.ts';
+import { Device, requiredDevice } from '../engine/device.ts';
+import type { StorageType } from '../engine/dtype.ts';
+import { StamError, throwIfAborted } from '../engine/errors.ts';
+import { kernelLabel } from '../engine/kernel.ts';
+import type { MemoryStatistics } from '../engine/memory.ts';
+import type { TensorSource } from '../engine/weights.ts';
+import type { StamConfig } from './config.ts';
+import { configFromCheckpoint, configName, namedConfig } from './config.ts';
+import type { LoadProgress, StamModelOptions } from './stam-model.ts';
+import { StamModel } from './stam-model.ts';
+
+/** Named tensors with the metadata that came with them: what openSafetensors() and openSynthetic() give. */
+export type StamSource = TensorSource & { readonly metadata: ReadonlyMap<string, string> };
+
+export interface LoadStamOptions extends Omit<StamModelOptions, 'onProgress'> {
+  /** A published name, or 'auto' (the default): the configuration is read off the checkpoint. */
+  readonly model?: string | undefined;
+  /** Heads of the spatial transformer, where neither the shapes nor the metadata tell. */
+  readonly heads?: number | undefined;
+  /** The app's own device, used and never destroyed. Left out, one is asked of navigator.gpu and destroyed by dispose(). */
+  readonly device?: GPUDevice | undefined;
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
+}
+
+/** What is running, and how. */
+export interface StamInfo {
+  readonly model: string;
+  readonly config: StamConfig;
+  readonly dtype: StorageType;
+  readonly adapter: AdapterDescription;
+  readonly features: readonly string[];
+  /** Each distinct kernel of one video's plan and how often it is dispatched. */
+  readonly kernels: readonly { readonly kernel: string; readonly calls: number }[];
+}
+
+/** A loaded model. */
+export interface Stam {
+  readonly config: StamConfig;
+  /** [V, F, 3, S, S], float32 in 0..1 -> [V, classes]. Calls may overlap; they are queued. */
+  logits(frames: Float32Array<ArrayBuffer>, options?: { signal?: AbortSignal }): Promise<Float32Array<ArrayBuffer>>;
+  /**
+   * Records one forward of V videos into the caller's encoder and returns the buffer of logits, [V, classes] in float32, each row
+   * padded to a multiple of four. Nothing is submitted or read back. `frames`, [V, F, 3, S, S] in float32, each row padded likewise,
+   * is copied first. The buffer is valid until the next call with as many videos.
+   */
+  encode(encoder: GPUCommandEncoder, frames: GPUBuffer, videos?: number): Promise<GPUBuffer>;
+  info(): Promise<StamInfo>;
+  memory(): MemoryStatistics;
+  /** Frees all memory; the device too if it was not the caller's. Safe to call twice. */
+  dispose(): void;
+}
+
+/** Uploads the weights and compiles the kernels. A checkpoint that does not fit is refused by the name of the tensor. */
+export async function loadStam(source: StamSource, options: LoadStamOptions = {}): Promise<Stam> {
+  const { model: name = 'auto', device: gpu, heads, ...rest } = options;
+  throwIfAborted(rest.signal);
+  const config = name === 'auto' ? configFromCheckpoint(source, { heads }) : namedConfig(name);
+  const device = gpu ? Device.adopt(gpu) : await requestDevice();
+  let model: StamModel;
+  try {
+    model = await StamModel.load(device, config, source, rest);
+  } catch (error) {
+    device.dispose();
+    throw error;
+  }
+  return {
+    config,
+    async logits(frames, runOptions = {}) {
+      const logits = (await model.run(frames, runOptions)).get('logits');
+      return logits ?? new Float32Array();
+    },
+    async encode(encoder, frames, videos = 1) {
+      const program = await model.program(videos);
+      const input = program.input('frames');
+      encoder.copyBufferToBuffer(frames, 0, input, 0, input.size);
+      program.encode(encoder);
+      return program.output('logits');
+    },
+    async info() {
+      const { plan } = await model.program(1);
+      const calls = new Map<string, number>();
+      for (const command of plan.commands) {
+        if (command.kind === 'dispatch') {
+          const label = kernelLabel(command.kernel);
+          calls.set(label, (calls.get(label) ?? 0) + 1);
+        }
+      }
+      return {
+        model: configName(config) ?? 'custom',
+        config,
+        dtype: model.storage,
+        adapter: device.capabilities.adapter,
+        features: [...device.capabilities.features],
+        kernels: [...calls].map(([kernel, count]) => ({ kernel, calls: count })),
+      };
+    },
+    memory: () => device.memory.statistics(),
+    dispose() {
+      model.dispose();
+      device.dispose();
+    },
+  };
+}
+
+async function requestDevice(): Promise<Device> {
+  if (typeof navigator === 'undefined' || !navigator.gpu) {
+    throw new StamError('no-webgpu', {
+      where: 'navigator.gpu',
+      problem: 'this browser or runtime has no WebGPU',
+      hint: 'in Node, make a device with the npm package `webgpu` and pass it as `device`',
+    });
+  }
+  const adapter = await navigator.gpu.requestAdapter({ powerPreference: 'high-performance' });
+  if (!adapter) throw new StamError('no-adapter', { where: 'navigator.gpu', problem: 'no GPU adapter is available' });
+  return await Device.request(adapter, requiredDevice(adapter));
+}
