@@ -1,6 +1,11 @@
 // All commands of `stam`, in the order of --help.
+
+import { bench } from './bench.ts';
 import type { Command } from './command.ts';
+import { info } from './info.ts';
 import { inspect } from './inspect.ts';
+import { run } from './run.ts';
+import { selftest } from './selftest.ts';
 
 /** What `stam COMMAND` can be. */
-export const commands: readonly Command[] = [inspect];
+export const commands: readonly Command[] = [bench, run, inspect, selftest, info];

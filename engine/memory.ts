@@ -8,7 +8,7 @@ export interface MemoryStatistics {
   readonly weights: number;
   readonly activations: number;
   readonly staging: number;
-  /** The largest sum of the three at any time so far. */
+  /** The largest sum of the three at any time since the start or resetPeak(). */
   readonly peak: number;
   /** Buffers alive. */
   readonly buffers: number;
@@ -44,6 +44,11 @@ export class GpuMemory {
 
   statistics(): MemoryStatistics {
     return { ...this.#bytes, peak: this.#peak, buffers: this.#alive.size };
+  }
+
+  /** Counts the peak from now on. */
+  resetPeak(): void {
+    this.#peak = this.#total();
   }
 
   /** Destroys whatever is still alive. */

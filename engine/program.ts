@@ -102,6 +102,29 @@ export class Program {
     return await this.#readOutputs();
   }
 
+  /**
+   * Dispatches one workgroup of each pipeline, for drivers that compile when a pipeline is first used. What the workgroups compute is
+   * overwritten by the next run.
+   */
+  async warmUp(): Promise<void> {
+    this.#check();
+    const { gpu } = this.#device;
+    const encoder = gpu.createCommandEncoder({ label: 'stam: warm-up' });
+    const pass = encoder.beginComputePass({ label: 'stam: warm-up' });
+    const seen = new Set<GPUComputePipeline>();
+    for (const step of this.#steps) {
+      if ('from' in step || seen.has(step.pipeline)) continue;
+      seen.add(step.pipeline);
+      pass.setPipeline(step.pipeline);
+      pass.setBindGroup(0, step.bindGroup);
+      pass.dispatchWorkgroups(1);
+    }
+    pass.end();
+    gpu.queue.submit([encoder.finish()]);
+    await gpu.queue.onSubmittedWorkDone();
+    this.#device.check();
+  }
+
   /** Fills all memory but inputs and weights with NaN, so that tests see what a kernel leaves unwritten. */
   poison(): void {
     this.#check();

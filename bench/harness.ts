@@ -1,0 +1,159 @@
+// Measures one model on one device: the result is checked before a time is reported.
+import type { Device } from '../engine/device.ts';
+import type { StorageType } from '../engine/dtype.ts';
+import { StamError } from '../engine/errors.ts';
+import type { Timing } from '../engine/profiler.ts';
+import { Profiler, summarize } from '../engine/profiler.ts';
+import type { Checkpoint } from '../loaders/checkpoint.ts';
+import { unit } from '../loaders/synthetic.ts';
+import type { StamConfig } from '../model/config.ts';
+import type { DType, LoadProgress } from '../model/stam-model.ts';
+import { StamModel } from '../model/stam-model.ts';
+import type { Ceiling } from './ceiling.ts';
+import type { BenchRow } from './report.ts';
+
+export interface Measurement {
+  readonly model: string;
+  readonly config: StamConfig;
+  readonly checkpoint: Checkpoint;
+  readonly dtype: DType;
+  /** V: videos of one run. */
+  readonly batch: number;
+  /** Timed runs; each takes `batch` videos. */
+  readonly runs: number;
+  /** Whole runs before the first timed one. With none, every pipeline is compiled all the same. */
+  readonly warmUps: number;
+  readonly ceiling: Ceiling;
+  /** Logits [classes] of the official code for one video of synthetic frames of seed 1, if these weights have any. */
+  readonly reference: Float32Array | undefined;
+  readonly signal: AbortSignal;
+  readonly onLoad: (progress: LoadProgress) => void;
+  readonly onRun: (done: number, total: number) => void;
+}
+
+/** Largest allowed |logit difference| to the official code at full size. */
+const allowedError: Readonly<Record<StorageType, number>> = { f32: 1e-4, f16: 2e-2 };
+
+/** Loads, warms up, runs and checks. Also returns the times of single kernels, if the device can tell them. */
+export async function measure(
+  device: Device,
+  measurement: Measurement,
+): Promise<{ row: BenchRow; timings: readonly Timing[] }> {
+  const { config, checkpoint, batch, runs, warmUps, signal, onRun: onProgress } = measurement;
+  device.memory.resetPeak();
+  const begin = performance.now();
+  const { dtype, onLoad } = measurement;
+  const stam = await StamModel.load(device, config, checkpoint, { dtype, videos: batch, signal, onProgress: onLoad });
+  const loadMs = performance.now() - begin;
+  const frames = repeat(unit(1, 'frames', config.frames * 3 * config.imageSize ** 2), batch);
+  const program = await stam.program(batch);
+
+  const cold = performance.now();
+  await program.warmUp();
+  const warmUpMs = performance.now() - cold;
+  const canProfile = device.capabilities.features.has('timestamp-query');
+  // one run of a software adapter takes minutes: there the timed run is profiled too, which costs a pass per kernel
+  const profileTimedRun = warmUps === 0;
+  const times: number[] = [];
+  let timings: readonly Timing[] = [];
+  let error: number | null = null;
+  const total = warmUps + runs + (profileTimedRun || !canProfile ? 0 : 1);
+  for (let run = 0; run < total; run++) {
+    const isProfiled = canProfile && (profileTimedRun ? run === 0 : run === total - 1);
+    const profiler = isProfiled ? new Profiler(device) : undefined;
+    const start = performance.now();
+    const logits = (await stam.run(frames, { signal, onProgress, profiler })).get('logits') ?? new Float32Array();
+    times.push(performance.now() - start);
+    error = checkLogits(measurement, stam.storage, logits);
+    if (profiler) timings = await profiler.finish();
+  }
+  const timed = times.slice(warmUps, warmUps + runs).map((ms) => ms / batch);
+  const { plan } = program;
+  const peakBytes = device.memory.statistics().peak;
+  const encodeMs = timeEncoding(device, () => program.encode(device.gpu.createCommandEncoder()));
+  stam.dispose();
+
+  const median = timed.toSorted((a, b) => a - b)[Math.floor(timed.length / 2)];
+  const gflopPerVideo =
+    plan.commands.reduce((sum, command) => sum + (isArithmetic(command) ? command.flops : 0), 0) / batch / 1e9;
+  const gflopPerSecond = (gflopPerVideo / median) * 1000;
+  const row: BenchRow = {
+    model: measurement.model,
+    frames: config.frames,
+    batch,
+    dtype: stam.storage,
+    videosPerSecond: 1000 / median,
+    msPerVideo: { median, min: Math.min(...timed), max: Math.max(...timed), runs: timed.length },
+    gflopPerVideo,
+    gflopPerSecond,
+    fractionOfCeiling: gflopPerSecond / measurement.ceiling.gflops,
+    weightBytes: stam.weightBytes,
+    peakBytes,
+    loadMs,
+    compileMs: stam.loadTimes.compileMs,
+    tuneMs: 0,
+    firstVideoMs: warmUpMs + times[0],
+    encodeMs,
+    maxAbsError: error,
+    kernels: summarize(timings).map(({ name, variant, calls, ms, flops }) => ({
+      name,
+      variant,
+      calls,
+      ms,
+      gflops: flops / ms / 1e6,
+      fraction: flops / ms / 1e6 / measurement.ceiling.gflops,
+    })),
+  };
+  return { row, timings };
+}
+
+/** The published figures count matrix multiplications and attention; norms and tokens are left out here too. */
+function isArithmetic(command: {
+  kind: string;
+  operator?: string;
+}): command is { kind: 'dispatch'; operator: string; flops: number } {
+  return command.kind === 'dispatch' && ['linear', 'patchEmbed', 'attention'].includes(command.operator ?? '');
+}
+
+function repeat(video: Float32Array<ArrayBuffer>, batch: number): Float32Array<ArrayBuffer> {
+  const videos = new Float32Array(video.length * batch);
+  for (let i = 0; i < batch; i++) videos.set(video, i * video.length);
+  return videos;
+}
+
+/** The largest difference to the reference over all videos of the batch; null without one. Throws when the result is wrong. */
+function checkLogits(
+  { model, config, reference, batch }: Measurement,
+  storage: StorageType,
+  logits: Float32Array,
+): number | null {
+  const broken = logits.findIndex((value) => !Number.isFinite(value));
+  if (broken >= 0 || logits.length !== batch * config.classes) {
+    throw new StamError('bad-input', {
+      where: model,
+      problem: 'the logits are not finite numbers',
+      got: `${logits[broken]} at ${broken}`,
+    });
+  }
+  if (!reference) return null;
+  const error = logits.reduce((worst, value, i) => Math.max(worst, Math.abs(value - reference[i % config.classes])), 0);
+  if (error > allowedError[storage]) {
+    throw new StamError('bad-input', {
+      where: model,
+      problem: 'the logits are not those of the official code, so no time is reported',
+      got: `a difference of ${error}`,
+      expected: `at most ${allowedError[storage]} in ${storage}`,
+    });
+  }
+  return error;
+}
+
+function timeEncoding(device: Device, encode: () => void): number {
+  device.check();
+  const times = Array.from({ length: 5 }, () => {
+    const begin = performance.now();
+    encode();
+    return performance.now() - begin;
+  });
+  return times.toSorted((a, b) => a - b)[2];
+}

@@ -1,0 +1,51 @@
+// What a bench run reports: the JSON of `stam bench --json` and of results/.
+import type { AdapterDescription } from '../engine/device.ts';
+import type { StorageType } from '../engine/dtype.ts';
+import type { Ceiling } from './ceiling.ts';
+
+export interface KernelRow {
+  readonly name: string;
+  readonly variant: string;
+  readonly calls: number;
+  /** All calls of one run together. */
+  readonly ms: number;
+  readonly gflops: number;
+  /** Of the adapter's arithmetic ceiling. */
+  readonly fraction: number;
+}
+
+export interface BenchRow {
+  readonly model: string;
+  readonly frames: number;
+  readonly batch: number;
+  readonly dtype: StorageType;
+  readonly videosPerSecond: number;
+  readonly msPerVideo: { readonly median: number; readonly min: number; readonly max: number; readonly runs: number };
+  readonly gflopPerVideo: number;
+  readonly gflopPerSecond: number;
+  readonly fractionOfCeiling: number;
+  readonly weightBytes: number;
+  readonly peakBytes: number;
+  /** From the first weight read to the model being ready; compileMs overlaps it. */
+  readonly loadMs: number;
+  readonly compileMs: number;
+  readonly tuneMs: number;
+  /** The first logits after loading, with whatever the driver compiles only now. */
+  readonly firstVideoMs: number;
+  /** Recording and submitting one run on the host. */
+  readonly encodeMs: number;
+  /** Largest |logit difference| to the official code; null when there is no reference for these weights. */
+  readonly maxAbsError: number | null;
+  /** Empty without the feature timestamp-query. */
+  readonly kernels: readonly KernelRow[];
+}
+
+export interface BenchReport {
+  readonly version: string;
+  /** ISO 8601, UTC. */
+  readonly date: string;
+  readonly adapter: AdapterDescription;
+  readonly features: readonly string[];
+  readonly ceiling: Ceiling;
+  readonly rows: readonly BenchRow[];
+}

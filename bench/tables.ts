@@ -1,0 +1,75 @@
+// A report as text.
+import { formatBytes, formatNumber, formatTable } from '../cli/table.ts';
+import { paperFigures } from './paper.ts';
+import type { BenchRow, KernelRow } from './report.ts';
+
+const percent = (fraction: number) => `${(100 * fraction).toFixed(1)} %`;
+const figure = (value: number) => (value >= 100 ? formatNumber(Math.round(value)) : value.toPrecision(3));
+
+/** One line a model. */
+export function benchTable(rows: readonly BenchRow[]): string {
+  return table(
+    [
+      'model',
+      'frames',
+      'batch',
+      'dtype',
+      'videos/s',
+      'ms/video (min-max)',
+      'GFLOP/video',
+      'GFLOP/s',
+      'of ceiling',
+      'peak memory',
+      'max error',
+    ],
+    rows.map((row) => [
+      row.model,
+      `${row.frames}`,
+      `${row.batch}`,
+      row.dtype,
+      figure(row.videosPerSecond),
+      `${figure(row.msPerVideo.median)} (${figure(row.msPerVideo.min)}-${figure(row.msPerVideo.max)})`,
+      row.gflopPerVideo.toFixed(1),
+      figure(row.gflopPerSecond),
+      percent(row.fractionOfCeiling),
+      formatBytes(row.peakBytes),
+      row.maxAbsError === null ? 'no reference' : row.maxAbsError.toExponential(1),
+    ]),
+  );
+}
+
+/** One line a kernel variant, the longest first. */
+export function kernelTable(kernels: readonly KernelRow[]): string {
+  const total = kernels.reduce((sum, { ms }) => sum + ms, 0);
+  return table(
+    ['kernel', 'variant', 'calls', 'ms', 'share', 'GFLOP/s', 'of ceiling'],
+    kernels.map(({ name, variant, calls, ms, gflops, fraction }) => [
+      name,
+      variant,
+      `${calls}`,
+      ms.toFixed(1),
+      percent(ms / total),
+      figure(gflops),
+      percent(fraction),
+    ]),
+  );
+}
+
+/** The paper's figures, marked as such. */
+export function paperTable(): string {
+  const rows = paperFigures.map(({ model, topOne, videosPerSecond }) => [
+    model,
+    videosPerSecond === undefined ? 'not given' : `${videosPerSecond}`,
+    `${topOne}`,
+  ]);
+  return `the paper, on a V100 in mixed precision (not measured here)\n${table(['model', 'videos/s', 'top-1 %'], rows)}`;
+}
+
+/** Text columns are the first; figures with units are aligned right like numbers. */
+function table(titles: readonly string[], rows: readonly (readonly string[])[]): string {
+  const isText = (title: string) => ['model', 'kernel', 'variant', 'dtype'].includes(title);
+  return formatTable(
+    titles.map((title) => ({ title, align: isText(title) ? 'left' : 'right' })),
+    rows,
+  );
+}

@@ -1,0 +1,144 @@
+// stam bench: videos per second on this adapter, beside the paper's.
+import fs from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { measureCeiling } from '../bench/ceiling.ts';
+import { measure } from '../bench/harness.ts';
+import type { BenchReport, BenchRow } from '../bench/report.ts';
+import { benchTable, kernelTable, paperTable } from '../bench/tables.ts';
+import { formatAdapter } from '../engine/device.ts';
+import type { Timing } from '../engine/profiler.ts';
+import { chromeTrace } from '../engine/profiler.ts';
+import { version } from '../engine/version.ts';
+import { fileSource } from '../loaders/node-source.ts';
+import { openSafetensors } from '../loaders/safetensors.ts';
+import { configs } from '../model/config.ts';
+import { adapterOption, dtypeOption, openDevice } from './adapter.ts';
+import { defineCommand, UsageError } from './command.ts';
+import { computeProgress, loadProgress } from './load-progress.ts';
+import { openModelSource, syntheticSeed } from './model-source.ts';
+
+/** `stam bench [--models stam_16,...]`. */
+export const bench = defineCommand({
+  name: 'bench',
+  summary: 'measures videos per second and checks the logits against the official code',
+  positionals: [],
+  options: {
+    models: {
+      type: 'choice',
+      choices: [...configs.keys()],
+      repeated: true,
+      description: 'what to measure; default: all on a GPU, stam_16 on a software adapter',
+    },
+    dtype: dtypeOption,
+    adapter: adapterOption,
+    videos: {
+      type: 'integer',
+      minimum: 1,
+      placeholder: 'N',
+      description: 'videos to time; default 20 on a GPU, one batch on a software adapter',
+    },
+    batch: { type: 'integer', minimum: 1, default: 1, placeholder: 'N', description: 'videos of one run' },
+    weights: {
+      type: 'string',
+      default: 'synthetic:1',
+      placeholder: 'synthetic:SEED|FILE',
+      description: 'synthetic:1 has reference logits; others are timed unchecked',
+    },
+    tune: {
+      type: 'choice',
+      choices: ['off', 'cached', 'full'],
+      default: 'off',
+      description: 'only off has an effect so far: kernels are chosen by rule',
+    },
+    profile: {
+      type: 'string',
+      placeholder: 'FILE.json',
+      description: 'writes a Chrome trace and prints the time of each kernel',
+    },
+    json: { type: 'string', placeholder: 'FILE', description: 'writes the report as JSON' },
+  },
+  async run({ values, signal, stdout, log, progress }) {
+    const device = await openDevice(values.adapter, log);
+    const { adapter, features } = device.capabilities;
+    const { batch } = values;
+    const models = values.models.length ? values.models : adapter.software ? ['stam_16'] : [...configs.keys()];
+    const runs = Math.ceil((values.videos ?? (adapter.software ? batch : 20)) / batch);
+    if (values.profile !== undefined && !features.has('timestamp-query')) {
+      throw new UsageError('--profile: this adapter has no timestamp-query');
+    }
+    if (values.tune !== 'off')
+      log(`--tune ${values.tune}: there is no tuner in this version; kernels are chosen by rule`);
+    log('measuring the ceilings of the adapter');
+    const ceiling = await measureCeiling(device);
+    const rows: BenchRow[] = [];
+    const timings: Timing[] = [];
+    for (const model of models) {
+      const { config, checkpoint } = await openModelSource({
+        model,
+        weights: values.weights,
+        heads: undefined,
+        signal,
+      });
+      const loading = loadProgress(progress);
+      const warmUps = adapter.software ? 0 : 2;
+      let computing = computeProgress(progress, `${model}: run`);
+      const { row, timings: measured } = await measure(device, {
+        model,
+        config,
+        checkpoint,
+        dtype: values.dtype,
+        batch,
+        runs,
+        warmUps,
+        ceiling,
+        reference: syntheticSeed('--weights', values.weights) === 1 ? await referenceLogits(model, signal) : undefined,
+        signal,
+        onLoad: (report) => {
+          loading.update(report);
+          if (report.stage === 'ready') loading.finish();
+        },
+        onRun: (done, total) => {
+          computing.update(done, total);
+          if (done < total) return;
+          computing.finish();
+          computing = computeProgress(progress, `${model}: run`);
+        },
+      });
+      await checkpoint.close();
+      rows.push(row);
+      timings.push(...measured);
+    }
+    const report: BenchReport = {
+      version,
+      date: new Date().toISOString(),
+      adapter,
+      features: [...features].sort(),
+      ceiling,
+      rows,
+    };
+    stdout(
+      `${formatAdapter(adapter)}, ceiling ${ceiling.gflops.toFixed(1)} GFLOP/s, ${ceiling.gbps.toFixed(1)} GB/s\n`,
+    );
+    stdout(benchTable(rows));
+    if (values.profile !== undefined) {
+      for (const row of rows) stdout(`\n${row.model}\n${kernelTable(row.kernels)}`);
+      await fs.writeFile(values.profile, chromeTrace(timings, formatAdapter(adapter)));
+      log(`${values.profile}: ${timings.length} dispatches`);
+    }
+    stdout(`\n${paperTable()}`);
+    if (values.json !== undefined) await fs.writeFile(values.json, `${JSON.stringify(report, undefined, 1)}\n`);
+    device.dispose();
+  },
+});
+
+/** The official code's logits for synthetic weights and frames of seed 1. */
+async function referenceLogits(model: string, signal: AbortSignal): Promise<Float32Array> {
+  // bench/reference lies beside dist/ in the package as it lies beside cli/ in the sources
+  const file = new URL(`../bench/reference/${model}.io.safetensors`, import.meta.url);
+  const checkpoint = await openSafetensors(await fileSource(fileURLToPath(file)), { signal });
+  try {
+    return await checkpoint.read('logits', signal);
+  } finally {
+    await checkpoint.close();
+  }
+}

@@ -1,0 +1,36 @@
+// Loading and running a model as progress bars.
+import type { LoadProgress } from '../model/stam-model.ts';
+import type { Context } from './command.ts';
+import type { Progress } from './progress.ts';
+
+/** A bar over the bytes of weights that have reached the GPU. It begins with the first report. */
+export function loadProgress(begin: Context['progress']): { update(progress: LoadProgress): void; finish(): void } {
+  let bar: Progress | undefined;
+  return {
+    update({ stage, loaded, total }) {
+      if (stage !== 'upload') return;
+      bar ??= begin('loading weights', total, 'bytes');
+      bar.update(loaded);
+    },
+    finish() {
+      bar?.finish();
+    },
+  };
+}
+
+/** A bar over the work of a run, in billions of floating-point operations. */
+export function computeProgress(
+  begin: Context['progress'],
+  label: string,
+): { update(done: number, total: number): void; finish(): void } {
+  let bar: Progress | undefined;
+  return {
+    update(done, total) {
+      bar ??= begin(label, Math.round(total / 1e9), 'GFLOP');
+      bar.update(Math.round(done / 1e9));
+    },
+    finish() {
+      bar?.finish();
+    },
+  };
+}

@@ -1,0 +1,70 @@
+// From the options --model, --weights and --heads to a configuration and a checkpoint.
+import type { Checkpoint } from '../loaders/checkpoint.ts';
+import { fileSource } from '../loaders/node-source.ts';
+import { openSafetensors } from '../loaders/safetensors.ts';
+import { openSynthetic } from '../loaders/synthetic.ts';
+import type { StamConfig } from '../model/config.ts';
+import { configFromCheckpoint, configFromMetadata, namedConfig } from '../model/config.ts';
+import { weightShapes } from '../model/weights.ts';
+import { UsageError } from './command.ts';
+
+export interface ModelSource {
+  readonly config: StamConfig;
+  readonly checkpoint: Checkpoint;
+}
+
+/** The seed of `synthetic:SEED`, or undefined for anything else. Throws UsageError for a seed that is none. */
+export function syntheticSeed(option: string, text: string): number | undefined {
+  if (!text.startsWith('synthetic')) return undefined;
+  const seed = /^synthetic:(\d{1,10})$/.exec(text)?.[1];
+  if (seed !== undefined && Number(seed) < 2 ** 32) return Number(seed);
+  throw new UsageError(
+    `${option}: not a seed; got '${text}', expected synthetic:SEED with SEED from 0 to ${2 ** 32 - 1}`,
+  );
+}
+
+export interface ModelSourceOptions {
+  /** A published name or `auto`. */
+  readonly model: string;
+  /** A file or `synthetic:SEED`. */
+  readonly weights: string;
+  readonly heads: number | undefined;
+  /** Where `auto` finds the configuration for synthetic weights: the input file's metadata. */
+  readonly metadata?: ReadonlyMap<string, string> | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** Opens the weights and settles the configuration. The caller closes the checkpoint. */
+export async function openModelSource({
+  model,
+  weights,
+  heads,
+  metadata,
+  signal,
+}: ModelSourceOptions): Promise<ModelSource> {
+  const seed = syntheticSeed('--weights', weights);
+  if (seed === undefined) {
+    const checkpoint = await openSafetensors(await fileSource(weights), { signal });
+    try {
+      const config =
+        model === 'auto' ? configFromCheckpoint(checkpoint, { heads }) : withHeads(namedConfig(model), heads);
+      return { config, checkpoint };
+    } catch (error) {
+      await checkpoint.close();
+      throw error;
+    }
+  }
+  const config =
+    model === 'auto' ? metadata && configFromMetadata(metadata, { heads }) : withHeads(namedConfig(model), heads);
+  if (!config) {
+    throw new UsageError(
+      '--model: auto finds no configuration; synthetic weights have no shapes of their own and the input has no metadata that tells; name the model',
+    );
+  }
+  return { config, checkpoint: openSynthetic(seed, weightShapes(config)) };
+}
+
+function withHeads(config: StamConfig, heads: number | undefined): StamConfig {
+  if (heads === undefined || heads === config.heads) return config;
+  throw new UsageError(`--heads: this model has ${config.heads}; got ${heads}`);
+}

@@ -1,0 +1,48 @@
+// The library in a real browser. One that does not start is a failure, not a skip.
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { expectClose } from '../close.ts';
+import { launchChromium } from './chromium.ts';
+import type {} from './page.ts';
+import type { Site } from './site.ts';
+import { serveSite } from './site.ts';
+
+let site: Site | undefined;
+let browser: Browser | undefined;
+let page: Page;
+/** What the page complained of. */
+const complaints: string[] = [];
+
+beforeAll(async () => {
+  site = await serveSite();
+  browser = await launchChromium();
+  page = await browser.newPage();
+  page.on('pageerror', (error) => complaints.push(error.message));
+  page.on('crash', () => complaints.push('the page crashed'));
+  page.on('console', (message) => {
+    if (message.type() === 'error') complaints.push(message.text());
+  });
+  await page.goto(site.url);
+  await page.waitForFunction('window.checks', null, { timeout: 20_000 }).catch((cause: unknown) => {
+    throw new Error(`the page did not start: ${complaints.join('; ') || 'it says nothing'}`, { cause });
+  });
+}, 60_000);
+
+// a failed launch leaves the server, a failed page both; each is closed whatever becomes of the other
+afterAll(() => Promise.allSettled([browser?.close(), site?.close()]));
+
+afterEach(async () => {
+  expect([...complaints.splice(0), ...(await page.evaluate(() => window.checks.problems()))]).toEqual([]);
+});
+
+test("logits on the browser's own adapter", async () => {
+  const { adapter, got, want } = await page.evaluate(() => window.checks.logits());
+  expect(adapter.software).toBe(true);
+  expectClose('logits', got, want, 1e-4);
+}, 60_000);
+
+test("encode() records into an app's encoder and leaves its device alone", async () => {
+  const { got, want, afterwards } = await page.evaluate(() => window.checks.encode());
+  expectClose('logits', got, want, 1e-4);
+  expect(afterwards).toEqual([1, 4, 9, 16]);
+}, 60_000);

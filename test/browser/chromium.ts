@@ -1,0 +1,66 @@
+// The headless Chromium that the npm package @sparticuz/chromium carries, with all it needs from outside glibc and libgcc, which Node
+// needs too: no browser, driver, display or font of the machine's is asked for.
+import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { homedir } from 'node:os';
+import path from 'node:path';
+import packaged from '@sparticuz/chromium';
+import type { Browser } from 'playwright-core';
+import { chromium } from 'playwright-core';
+
+/** Starts the browser, with WebGPU on the software adapter that comes with it. The caller closes it. */
+export async function launchChromium(): Promise<Browser> {
+  const folder = await unpackChromium();
+  return await chromium.launch({
+    executablePath: path.join(folder, 'chromium'),
+    args: [
+      '--enable-unsafe-webgpu', // WebGPU is off on Linux without a driver that Chromium trusts
+      '--use-webgpu-adapter=swiftshader',
+      '--no-zygote', // with no sandbox to prepare (continuous integration runs as root) the zygote is one more process to end
+    ],
+    env: {
+      ...process.env,
+      // libnss3, libnspr4 and libexpat, which small machines lack; the package's everywhere, so that the test is the same everywhere
+      LD_LIBRARY_PATH: path.join(folder, 'al2023', 'lib'),
+      FONTCONFIG_PATH: path.join(folder, 'fonts'),
+    },
+  });
+}
+
+/** Unpacks the browser once per user and version, 215 MB in two seconds; returns its folder. */
+async function unpackChromium(): Promise<string> {
+  const entry = createRequire(import.meta.url).resolve('@sparticuz/chromium');
+  const text = await readFile(path.resolve(entry, '../../../package.json'), 'utf8');
+  const { version } = JSON.parse(text) as { version: string };
+  // in the user's own cache and not in a shared temporary folder: code is run from there
+  const cache = process.env['XDG_CACHE_HOME'] ?? path.join(homedir(), '.cache');
+  const folder = path.join(cache, 'stam-webgpu', `chromium-${version}`);
+  if (existsSync(folder)) return folder;
+  const partial = `${folder}.${randomUUID()}`;
+  await mkdir(partial, { recursive: true, mode: 0o700 });
+  try {
+    // the package unpacks into the temporary folder, and its libraries only where it takes the machine for Amazon's
+    await withEnvironment({ TMPDIR: partial, AWS_EXECUTION_ENV: 'nodejs20.x' }, () => packaged.executablePath());
+    await rename(partial, folder);
+  } catch (error) {
+    await rm(partial, { recursive: true, force: true });
+    if (!existsSync(folder)) throw error; // else another process was first
+  }
+  return folder;
+}
+
+/** Runs `work` with these environment variables, and puts back what they were. */
+async function withEnvironment(variables: Readonly<Record<string, string>>, work: () => Promise<unknown>) {
+  const before = Object.keys(variables).map((name) => [name, process.env[name]] as const);
+  Object.assign(process.env, variables);
+  try {
+    await work();
+  } finally {
+    for (const [name, value] of before) {
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    }
+  }
+}
