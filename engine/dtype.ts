@@ -62,9 +62,11 @@ export function decodeFloats(bytes: Uint8Array<ArrayBuffer>, type: FloatType): F
   return floats;
 }
 
-/** float32 values to binary16 patterns. */
-export function encodeHalves(floats: ArrayLike<number>): Uint16Array<ArrayBuffer> {
-  const halves = new Uint16Array(floats.length);
+/** float32 values to binary16 patterns, in `halves` if that is given: as many elements. */
+export function encodeHalves(
+  floats: ArrayLike<number>,
+  halves: Uint16Array<ArrayBuffer> = new Uint16Array(floats.length),
+): Uint16Array<ArrayBuffer> {
   for (let i = 0; i < floats.length; i++) halves[i] = floatToHalf(floats[i]);
   return halves;
 }

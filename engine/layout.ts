@@ -7,9 +7,16 @@ export interface Layout {
   readonly name: string;
   /** Elements in memory, padding included; a multiple of four. */
   elements(shape: Shape): number;
-  /** Row-major float32 to this layout; padding is zero. May return its argument. */
-  pack(data: Float32Array<ArrayBuffer>, shape: Shape): Float32Array<ArrayBuffer>;
+  /**
+   * Row-major float32 to this layout; padding is zero. Returns its argument where the two are the same, else what `allocate` gives:
+   * zeros, of this many elements.
+   */
+  pack(data: Float32Array<ArrayBuffer>, shape: Shape, allocate?: Allocate): Float32Array<ArrayBuffer>;
 }
+
+export type Allocate = (elements: number) => Float32Array<ArrayBuffer>;
+
+const newArray: Allocate = (elements) => new Float32Array(elements);
 
 /**
  * The layout of every activation, input and output: row-major, each row padded to whole quads (groups of four elements), so that
@@ -18,11 +25,11 @@ export interface Layout {
 export const rowLayout: Layout = {
   name: 'rows',
   elements: (shape) => rowCount(shape) * quads(rowLength(shape)) * 4,
-  pack(data, shape) {
+  pack(data, shape, allocate = newArray) {
     const length = rowLength(shape);
     const pitch = quads(length) * 4;
     if (pitch === length) return data;
-    const padded = new Float32Array(rowCount(shape) * pitch);
+    const padded = allocate(rowCount(shape) * pitch);
     for (let row = 0; row < rowCount(shape); row++) {
       padded.set(data.subarray(row * length, (row + 1) * length), row * pitch);
     }

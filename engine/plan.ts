@@ -254,8 +254,8 @@ class SlotPlanner {
 
   #takeOver(node: GraphNode, input: string, value: Value): number {
     const before = node.inputs[input];
-    const slot = this.#slotOf.get(before.id);
-    if (slot === undefined || valueBytes(before) !== valueBytes(value)) {
+    const place = this.place(before); // throws when another has taken it over already
+    if (place.kind !== 'slot' || place.size !== valueBytes(value)) {
       throw new StamError('shape-mismatch', {
         where: node.name,
         problem: `the output cannot take over the memory of ${before.name}`,
@@ -263,7 +263,7 @@ class SlotPlanner {
         expected: formatShape(before.shape),
       });
     }
-    return slot;
+    return place.slot;
   }
 }
 

@@ -11,8 +11,12 @@ import { formatShape, sameShape } from './shape.ts';
 export interface TensorSource {
   readonly name: string;
   readonly tensors: ReadonlyMap<string, { readonly dtype: string; readonly shape: readonly number[] }>;
-  /** One tensor as float32, row-major. */
-  read(tensor: string, signal?: AbortSignal): Promise<Float32Array<ArrayBuffer>>;
+  /** One tensor as float32, row-major; it may lie in what `allocate` gave for so many bytes. */
+  read(
+    tensor: string,
+    signal?: AbortSignal,
+    allocate?: (bytes: number) => Uint8Array<ArrayBuffer>,
+  ): Promise<Float32Array<ArrayBuffer>>;
   /** Names in the order that reads the source from front to back. */
   order(): readonly string[];
 }
@@ -27,6 +31,10 @@ export interface UploadOptions {
 export class Weights {
   readonly #device: Device;
   readonly #buffers = new Map<string, { buffer: GPUBuffer; value: Value }>();
+  // reading and packing make no garbage: large arrays are collected late, and many of them would add up
+  readonly #bytes = reusable((count) => new Uint8Array(count));
+  readonly #floats = reusable((count) => new Float32Array(count));
+  readonly #halves = reusable((count) => new Uint16Array(count));
 
   private constructor(device: Device) {
     this.#device = device;
@@ -52,7 +60,7 @@ export class Weights {
         const value = wanted.get(name);
         if (!value) continue;
         throwIfAborted(signal);
-        await weights.#add(value, await source.read(name, signal));
+        await weights.#add(value, await source.read(name, signal, weights.#bytes));
         loaded += valueBytes(value);
         queued += valueBytes(value);
         onProgress?.(loaded, total);
@@ -63,6 +71,7 @@ export class Weights {
       }
       await device.gpu.queue.onSubmittedWorkDone();
       device.check();
+      for (const scratch of [weights.#bytes, weights.#floats, weights.#halves]) scratch(0);
       return weights;
     } catch (error) {
       weights.dispose();
@@ -92,8 +101,8 @@ export class Weights {
   }
 
   async #add(value: Value, data: Float32Array<ArrayBuffer>): Promise<void> {
-    const packed = value.layout.pack(data, value.shape);
-    const elements = value.storage === 'f16' ? encodeHalves(packed) : packed;
+    const packed = value.layout.pack(data, value.shape, (count) => this.#floats(count).fill(0));
+    const elements = value.storage === 'f16' ? encodeHalves(packed, this.#halves(packed.length)) : packed;
     const { memory, gpu } = this.#device;
     await this.#device.checked(value.name, () => {
       const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST;
@@ -102,6 +111,17 @@ export class Weights {
       gpu.queue.writeBuffer(buffer, 0, elements);
     });
   }
+}
+
+/** The same memory for every call that fits it; a call for nothing lets go of it. */
+function reusable<T extends { readonly length: number; subarray(start: number, end: number): T }>(
+  create: (count: number) => T,
+): (count: number) => T {
+  let memory = create(0);
+  return (count) => {
+    if (memory.length < count || count === 0) memory = create(count);
+    return memory.subarray(0, count);
+  };
 }
 
 /** writeBuffer copies into memory of the driver's until the GPU has taken it; past this much we wait. */

@@ -1,5 +1,6 @@
 // What every loader hands on: named tensors that can be asked for one at a time.
 import type { FloatType } from '../engine/dtype.ts';
+import type { AllocateBytes } from './source.ts';
 
 /** One tensor of a checkpoint. Elements are little-endian and row-major. */
 export interface TensorInfo {
@@ -21,8 +22,9 @@ export interface Checkpoint {
   /**
    * The elements of one tensor as float32, [shape] row-major.
    * Throws missing-tensor when there is no such tensor, unsupported when its dtype is no float.
+   * With `allocate` the result may lie in what that gave for so many bytes.
    */
-  read(tensor: string, signal?: AbortSignal): Promise<Float32Array<ArrayBuffer>>;
+  read(tensor: string, signal?: AbortSignal, allocate?: AllocateBytes): Promise<Float32Array<ArrayBuffer>>;
   /** Names in the order that reads the source from front to back. */
   order(): readonly string[];
   /** Closes the source. Safe to call twice. */

@@ -27,8 +27,8 @@ export async function fileSource(path: string): Promise<ByteSource> {
   return rangedSource({
     name: path,
     size: status.size,
-    async readRange(start, end, signal) {
-      const bytes = new Uint8Array(end - start);
+    async readRange(start, end, signal, allocate) {
+      const bytes = allocate(end - start);
       let filled = 0;
       while (filled < bytes.byteLength) {
         throwIfAborted(signal);

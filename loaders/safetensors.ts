@@ -43,7 +43,7 @@ async function openHeader(source: ByteSource, { maxHeaderBytes, signal }: Safete
     name: source.name,
     tensors,
     metadata,
-    async read(name, readSignal) {
+    async read(name, readSignal, allocate) {
       const tensor = tensors.get(name);
       if (!tensor) {
         const where = describeTensor(source.name, name);
@@ -58,7 +58,7 @@ async function openHeader(source: ByteSource, { maxHeaderBytes, signal }: Safete
           expected: 'F32, F16 or BF16',
         });
       }
-      return decodeFloats(await source.read(dataStart + begin, dataStart + end, readSignal), dtype);
+      return decodeFloats(await source.read(dataStart + begin, dataStart + end, readSignal, allocate), dtype);
     },
     order: () => [...tensors.keys()],
     close: () => source.close(),

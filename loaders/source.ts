@@ -8,14 +8,18 @@ export interface ByteSource {
   /** Bytes in all. */
   readonly size: number;
   /**
-   * Bytes [start, end), in memory that belongs to the caller from then on.
+   * Bytes [start, end), in memory that belongs to the caller from then on: what `allocate` gives for that many bytes, where the
+   * source can read into memory of the caller's.
    * Throws bad-input for a range outside [0, size], bad-checkpoint when the bytes are no longer there,
    * disposed after `close`, and the signal's reason once that is aborted.
    */
-  read(start: number, end: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>>;
+  read(start: number, end: number, signal?: AbortSignal, allocate?: AllocateBytes): Promise<Uint8Array<ArrayBuffer>>;
   /** Lets go of what lies behind. Safe to call twice. */
   close(): Promise<void>;
 }
+
+/** Gives memory of this many bytes. Hands out the same memory again and again to callers that are done with it by then. */
+export type AllocateBytes = (bytes: number) => Uint8Array<ArrayBuffer>;
 
 /** Where a writer puts bytes, front to back. Nothing is visible under `name` before `finish`. */
 export interface ByteSink {
@@ -33,8 +37,13 @@ export interface ByteSink {
 export interface RangeReader {
   readonly name: string;
   readonly size: number;
-  /** Bytes [start, end), a non-empty range inside [0, size]; fewer when the source has become shorter. */
-  readRange(start: number, end: number, signal: AbortSignal | undefined): Promise<Uint8Array<ArrayBuffer>>;
+  /** Bytes [start, end), a non-empty range inside [0, size]; fewer when the source has become shorter. May use `allocate`. */
+  readRange(
+    start: number,
+    end: number,
+    signal: AbortSignal | undefined,
+    allocate: AllocateBytes,
+  ): Promise<Uint8Array<ArrayBuffer>>;
   release?: () => Promise<void>;
 }
 
@@ -45,7 +54,7 @@ export function rangedSource(reader: RangeReader): ByteSource {
   return {
     name,
     size,
-    async read(start, end, signal) {
+    async read(start, end, signal, allocate = (bytes) => new Uint8Array(bytes)) {
       throwIfAborted(signal);
       if (closing) throw new StamError('disposed', { where: name, problem: 'the source has been closed' });
       if (!Number.isSafeInteger(start) || !Number.isSafeInteger(end) || start < 0 || start > end || end > size) {
@@ -57,7 +66,7 @@ export function rangedSource(reader: RangeReader): ByteSource {
         });
       }
       if (start === end) return new Uint8Array(0);
-      const bytes = await reader.readRange(start, end, signal);
+      const bytes = await reader.readRange(start, end, signal, allocate);
       throwIfAborted(signal);
       if (bytes.byteLength !== end - start) {
         throw new StamError('bad-checkpoint', {

@@ -106,7 +106,7 @@ function temporalTransformer(graph: Graph, config: StamConfig, features: Value, 
 
 /**
  * The most frames that may go through the spatial transformer at a time: as many as `wanted`, within the device's binding size, and
- * such that every pass begins where a binding of the pixels may begin.
+ * such that every pass begins where a binding of the pixels may begin, for which it may be more than `wanted`.
  */
 export function framesPerPass(
   config: StamConfig,
@@ -118,8 +118,9 @@ export function framesPerPass(
   const pixelBytes = 3 * config.imageSize * Math.ceil(config.imageSize / 4) * 16;
   const widest = Math.max(tokens * Math.max(3 * config.channels, config.mlp) * storageBytes[storage], pixelBytes);
   const most = Math.floor(Math.min(limits.storageBufferBindingBytes, limits.bufferBytes) / widest);
-  let count = Math.min(total, Math.max(1, Math.min(wanted, most)));
+  const count = Math.min(total, Math.max(1, Math.min(wanted, most)));
   if (count === total) return total;
-  while (count > 1 && (count * pixelBytes) % limits.storageOffsetAlignment !== 0) count--;
-  return count;
+  let step = 1; // 16 at most: the rows of a frame are whole quads
+  while ((step * pixelBytes) % limits.storageOffsetAlignment !== 0) step++;
+  return Math.min(total, Math.max(step, Math.floor(count / step) * step));
 }

@@ -41,10 +41,10 @@ const padTo = (count: number, multiple: number) => Math.ceil(count / multiple) *
 export const panelLayout: Layout = {
   name: 'panels',
   elements: ([n, ...rest]) => padTo(n, panelColumns) * padTo(elementCount(rest), depthMultiple),
-  pack(data, [n, ...rest]) {
+  pack(data, [n, ...rest], allocate = (elements) => new Float32Array(elements)) {
     const k = elementCount(rest);
     const depth = padTo(k, depthMultiple);
-    const packed = new Float32Array(padTo(n, panelColumns) * depth);
+    const packed = allocate(padTo(n, panelColumns) * depth);
     for (let column = 0; column < n; column++) {
       const panel = Math.floor(column / panelColumns) * depth * panelColumns + (column % panelColumns);
       for (let i = 0; i < k; i++) packed[panel + i * panelColumns] = data[column * k + i];

@@ -32,7 +32,7 @@ beforeAll(async () => {
 afterAll(() => Promise.allSettled([browser?.close(), site?.close()]));
 
 afterEach(async () => {
-  expect([...complaints.splice(0), ...(await page.evaluate(() => window.checks.problems()))]).toEqual([]);
+  expect([...complaints.splice(0), ...(await page.evaluate(() => window.checks.takeProblems()))]).toEqual([]);
 });
 
 test("logits on the browser's own adapter", async () => {

@@ -18,13 +18,11 @@ export async function launchChromium(): Promise<Browser> {
     args: [
       '--enable-unsafe-webgpu', // WebGPU is off on Linux without a driver that Chromium trusts
       '--use-webgpu-adapter=swiftshader',
-      '--no-zygote', // with no sandbox to prepare (continuous integration runs as root) the zygote is one more process to end
     ],
     env: {
       ...process.env,
       // libnss3, libnspr4 and libexpat, which small machines lack; the package's everywhere, so that the test is the same everywhere
-      LD_LIBRARY_PATH: path.join(folder, 'al2023', 'lib'),
-      FONTCONFIG_PATH: path.join(folder, 'fonts'),
+      LD_LIBRARY_PATH: [path.join(folder, 'al2023', 'lib'), process.env['LD_LIBRARY_PATH']].filter(Boolean).join(':'),
     },
   });
 }

@@ -41,8 +41,8 @@ const checks = {
     return { got, want: Array.from({ length: videos }, () => want).flat(), afterwards };
   },
 
-  /** WebGPU errors that nobody caught, on any device, the library's own included. */
-  problems: (): readonly string[] => problems,
+  /** WebGPU errors since the last call that nobody caught, on any device, the library's own included. */
+  takeProblems: (): readonly string[] => problems.splice(0),
 };
 
 declare global {

@@ -1,0 +1,31 @@
+// Capabilities as plain data, for tests that plan or compile for devices which are not here.
+import type { Capabilities } from '../engine/device.ts';
+
+/** What WebGPU guarantees everywhere, and no more: no feature, 128 MiB bindings, 256 MiB buffers, 16 KiB of workgroup memory. */
+export const defaultCapabilities: Capabilities = {
+  adapter: { vendor: 'test', architecture: '', device: '', description: 'default limits', software: false },
+  features: new Set(),
+  subgroupSize: undefined,
+  limits: {
+    storageBufferBindingBytes: 128 * 2 ** 20,
+    bufferBytes: 256 * 2 ** 20,
+    storageBuffers: 8,
+    storageOffsetAlignment: 256,
+    uniformOffsetAlignment: 256,
+    workgroupStorageBytes: 16 * 2 ** 10,
+    workgroupInvocations: 256,
+  },
+};
+
+/** The same device with subgroups of `lanes` lanes. */
+export function withSubgroups(capabilities: Capabilities, lanes: number): Capabilities {
+  return { ...capabilities, features: new Set([...capabilities.features, 'subgroups']), subgroupSize: lanes };
+}
+
+/** The same device with or without shader-f16. */
+export function withHalves(capabilities: Capabilities, present: boolean): Capabilities {
+  const features = new Set(capabilities.features);
+  if (present) features.add('shader-f16');
+  else features.delete('shader-f16');
+  return { ...capabilities, features };
+}

@@ -1,0 +1,122 @@
+// The commands that need a device, in this process, on the adapter of the tests.
+import fs from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { bench } from '../../cli/bench.ts';
+import { info } from '../../cli/info.ts';
+import { run } from '../../cli/run.ts';
+import { selftest } from '../../cli/selftest.ts';
+import { fileSource } from '../../loaders/node-source.ts';
+import { openSafetensors } from '../../loaders/safetensors.ts';
+import { expectClose } from '../close.ts';
+import { call } from './call.ts';
+
+const adapter = ['--adapter', process.env['STAM_ADAPTER'] ?? 'software'];
+const fixture = (name: string) => fileURLToPath(new URL(`../fixtures/${name}.io.safetensors`, import.meta.url));
+let folder: string;
+
+beforeAll(async () => {
+  folder = await fs.mkdtemp(path.join(os.tmpdir(), 'stam-test-'));
+});
+afterAll(() => fs.rm(folder, { recursive: true }));
+
+test.each(['tiny-a', 'tiny-b', 'tiny-c'])(
+  'run --dump on %s gives every activation of the official code',
+  async (name) => {
+    const output = path.join(folder, `${name}.safetensors`);
+    const args = [
+      'run',
+      '--weights',
+      'synthetic:1',
+      '--input',
+      fixture(name),
+      '--output',
+      output,
+      '--dump',
+      ...adapter,
+    ];
+    const { code, stdout, stderr } = await call([run], args);
+    expect({ code, stdout, stderr: stderr.includes('adapter: ') }).toEqual({ code: 0, stdout: '', stderr: true });
+    const want = await openSafetensors(await fileSource(fixture(name)));
+    const got = await openSafetensors(await fileSource(output));
+    for (const tensor of [...want.tensors.keys()].filter((key) => key !== 'frames')) {
+      expect(got.tensors.get(tensor)?.shape, tensor).toEqual(want.tensors.get(tensor)?.shape);
+      expectClose(tensor, await got.read(tensor), await want.read(tensor), 1e-4);
+    }
+    await want.close();
+    await got.close();
+  },
+);
+
+test('run refuses an input that does not fit, and writes nothing', async () => {
+  const output = path.join(folder, 'none.safetensors');
+  const args = [
+    'run',
+    '--model',
+    'stam_8',
+    '--weights',
+    'synthetic:1',
+    '--input',
+    fixture('tiny-a'),
+    '--output',
+    output,
+    ...adapter,
+  ];
+  const { code, stderr } = await call([run], args);
+  expect(code).toBe(1);
+  expect(stderr).toMatch(
+    /frames: the frames do not fit the model; got \[4, 3, 32, 32\], expected \[V x 8, 3, 224, 224\]/,
+  );
+  await expect(fs.access(output)).rejects.toThrow();
+});
+
+test('run wants a model when nothing tells it', async () => {
+  const args = [
+    'run',
+    '--weights',
+    'synthetic:1',
+    '--input',
+    'synthetic:1',
+    '--output',
+    path.join(folder, 'x'),
+    ...adapter,
+  ];
+  const { code, stderr } = await call([run], args);
+  expect(code).toBe(2);
+  expect(stderr).toMatch(/name the model/);
+});
+
+test('an adapter that is not there is named, with what there is', async () => {
+  const { code, stderr } = await call([info], ['info', '--adapter', 'voodoo']);
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/no GPU adapter fits; got 'voodoo', expected a part of one of: .+/);
+});
+
+test('info --json names the adapter, its limits and the kernels of every operator', async () => {
+  const { code, stdout } = await call([info], ['info', '--json', ...adapter]);
+  expect(code).toBe(0);
+  const report = JSON.parse(stdout) as {
+    adapter: { software: boolean };
+    kernels: { operator: string }[];
+    why: string[];
+  };
+  expect(report.adapter.software).toBe(true);
+  expect(new Set(report.kernels.map(({ operator }) => operator))).toEqual(
+    new Set(['patchEmbed', 'linear', 'attention', 'layerNorm', 'assembleTokens']),
+  );
+  expect(report.why.length).toBeGreaterThan(0);
+});
+
+test('selftest --compile-only says each kernel before it compiles it', async () => {
+  const { code, stderr } = await call([selftest], ['selftest', '--compile-only', '--adapter', 'null']);
+  expect(code).toBe(0);
+  expect(stderr.match(/^compile matmul-tile /gm)?.length).toBeGreaterThan(10);
+});
+
+test('bench refuses a model it does not know', async () => {
+  const { code, stderr } = await call([bench], ['bench', '--models', 'stam_17', ...adapter]);
+  expect(code).toBe(2);
+  expect(stderr).toMatch(/stam_17/);
+});
