@@ -10,20 +10,21 @@ const epsilon = 1e-5;
 function layerNormCase(
   shape: readonly number[],
   seed: number,
-  { mean = 0, firstTokenOnly = false } = {},
+  { mean = 0, step = 1, firstTokenOnly = false } = {},
 ): OperatorCase {
   const random = randomStream(seed);
   const length = shape.at(-1) ?? 1;
   const count = shape.reduce((a, b) => a * b, 1);
-  // around a large mean: integers, exact in f16, whose squares cancel in a careless variance
-  const data = mean ? uniform(random, count).map((x) => mean + Math.round(8 * x)) : nasty(random, count);
+  // around a large mean: integers, exact in f16, whose squares cancel in a careless variance; in tiny steps: a variance like epsilon
+  const plain = mean === 0 && step === 1;
+  const data = plain ? nasty(random, count) : uniform(random, count).map((x) => step * (mean + Math.round(8 * x)));
   const weight = uniform(random, length);
   const bias = uniform(random, length);
   const tokens = shape.at(-2) ?? 1;
   const first = data.filter((_, i) => Math.floor(i / length) % tokens === 0);
   return {
     operator: 'layerNorm',
-    name: `[${shape.join(', ')}]${mean ? ` around ${mean}` : ''}${firstTokenOnly ? ', first tokens' : ''}`,
+    name: `[${shape.join(', ')}]${mean ? ` around ${mean}` : ''}${step < 1 ? ` in steps of ${step}` : ''}${firstTokenOnly ? ', first tokens' : ''}`,
     operands: {
       input: { shape, data },
       weight: { shape: [length], data: weight, f32: true },
@@ -38,7 +39,7 @@ function layerNormCase(
         firstTokenOnly,
       }),
     expected: () => reference.layerNorm(firstTokenOnly ? first : data, weight, bias, { epsilon }),
-    // the mean is off by sumTolerance of a mean's magnitude, in units of the standard deviation, which is 1 or more here
+    // the mean is off by sumTolerance of a mean's magnitude, in units of the standard deviation, which is 1 or more, or 4 steps
     tolerance: (storage) =>
       sumTolerance(length, Math.max(mean, 2)) +
       2 * sumTolerance(length, Math.sqrt(length)) +
@@ -92,6 +93,7 @@ export const rowCases: readonly OperatorCase[] = [
   layerNormCase([4, 1030], 34, { mean: 1024 }),
   layerNormCase([130, 96], 35, { mean: 512 }),
   layerNormCase([1, 17], 36),
+  layerNormCase([6, 64], 30, { step: 2 ** -11 }),
   tokensCase([2, 5, 96], 37),
   tokensCase([3, 17, 30], 38),
   addCase([3, 5, 7], 39),

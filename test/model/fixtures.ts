@@ -1,0 +1,31 @@
+// The small models that the official PyTorch code was run on: test/fixtures/README.md says how.
+import { fileURLToPath } from 'node:url';
+import type { Checkpoint } from '../../loaders/checkpoint.ts';
+import { fileSource } from '../../loaders/node-source.ts';
+import { openSafetensors } from '../../loaders/safetensors.ts';
+import { openSynthetic } from '../../loaders/synthetic.ts';
+import type { StamConfig } from '../../model/config.ts';
+import { configFromMetadata } from '../../model/config.ts';
+import { weightShapes } from '../../model/weights.ts';
+
+export interface Fixture {
+  readonly config: StamConfig;
+  readonly videos: number;
+  /** The frames, every activation by module path, and the logits. */
+  readonly truth: Checkpoint;
+  /** The weights that they came of. */
+  readonly weights: Checkpoint;
+}
+
+/** `tiny-a`, `tiny-b` or `tiny-c`. Close its `truth`. */
+export async function openFixture(name: string): Promise<Fixture> {
+  const path = fileURLToPath(new URL(`../fixtures/${name}.io.safetensors`, import.meta.url));
+  const truth = await openSafetensors(await fileSource(path));
+  const config = configFromMetadata(truth.metadata);
+  if (!config) throw new Error(`${name}: its metadata does not tell the model`);
+  const weights = openSynthetic(Number(truth.metadata.get('seed')), weightShapes(config), truth.metadata);
+  return { config, videos: Number(truth.metadata.get('videos')), truth, weights };
+}
+
+/** What a whole model may be off by (DESIGN.md, section 7); the small ones have to keep it at every layer. */
+export const modelTolerance = { f32: 1e-4, f16: 2e-2 } as const;

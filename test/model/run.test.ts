@@ -1,0 +1,182 @@
+// What a loaded model promises beyond its numbers: passes, batches, overlapping calls, the caller's own device and encoder.
+// All of it on the smallest model, whose every program here shares one set of pipelines.
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Device } from '../../engine/device.ts';
+import { unpadRows } from '../../engine/layout.ts';
+import { unit } from '../../loaders/synthetic.ts';
+import { loadStam } from '../../model/load.ts';
+import type { StamModelOptions } from '../../model/stam-model.ts';
+import { StamModel } from '../../model/stam-model.ts';
+import { openTestDevice } from '../device.ts';
+import { readBuffer } from '../engine/small-program.ts';
+import type { Fixture } from './fixtures.ts';
+import { openFixture } from './fixtures.ts';
+
+let device: Device;
+let fixture: Fixture;
+/** Three videos that differ, and the logits of each alone. */
+let videos: readonly Float32Array<ArrayBuffer>[];
+let alone: readonly Float32Array<ArrayBuffer>[];
+
+const load = (options: StamModelOptions = {}) =>
+  StamModel.load(device, fixture.config, fixture.weights, { dtype: 'f32', ...options });
+
+const logitsOf = async (model: StamModel, frames: Float32Array<ArrayBuffer>) =>
+  (await model.run(frames)).get('logits') ?? new Float32Array();
+
+function concatenated(parts: readonly Float32Array<ArrayBuffer>[]): Float32Array<ArrayBuffer> {
+  const whole = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+const empty = { weights: 0, activations: 0, staging: 0, buffers: 0 };
+
+beforeAll(async () => {
+  device = await openTestDevice();
+  fixture = await openFixture('tiny-a');
+  const own = await fixture.truth.read('frames');
+  videos = [own, unit(2, 'frames', own.length), unit(3, 'frames', own.length)];
+  const model = await load();
+  const results: Float32Array<ArrayBuffer>[] = [];
+  for (const video of videos) results.push(await logitsOf(model, video));
+  alone = results;
+  model.dispose();
+});
+afterAll(async () => {
+  await fixture.truth.close();
+  device.dispose();
+});
+
+test('other frames give other logits', () => {
+  expect(alone[0]).not.toEqual(alone[1]);
+  expect(alone[1]).not.toEqual(alone[2]);
+});
+
+test.each([1, 2, 3])('%i frames at a time give what all frames in one pass give', async (framesPerPass) => {
+  const model = await load({ framesPerPass });
+  const passes = (await model.program(1)).plan.commands.filter(({ kind }) => kind === 'dispatch');
+  const embeds = passes.filter((command) => command.kind === 'dispatch' && command.operator === 'patchEmbed');
+  expect(embeds.length).toBe(Math.ceil(fixture.config.frames / framesPerPass));
+  expect(await logitsOf(model, videos[0])).toEqual(alone[0]);
+  const kept = await model.run(videos[0], { keep: (name) => name === 'blocks.0' || name === 'patch_embed' });
+  expect([...kept.keys()].sort()).toEqual(['blocks.0', 'logits', 'patch_embed']);
+  expect(kept.get('blocks.0')?.length).toBe((await fixture.truth.read('blocks.0')).length);
+  model.dispose();
+});
+
+test('a batch of videos gives what each gives alone, even where a pass reaches across two', async () => {
+  for (const framesPerPass of [16, 3]) {
+    const model = await load({ framesPerPass, videos: 3 });
+    expect(await logitsOf(model, concatenated(videos))).toEqual(concatenated(alone));
+    model.dispose();
+  }
+});
+
+test('calls that overlap, of different sizes, return their own results', async () => {
+  const model = await load();
+  const [first, batch, second, kept] = await Promise.all([
+    logitsOf(model, videos[0]),
+    logitsOf(model, concatenated([videos[1], videos[2]])),
+    logitsOf(model, videos[2]),
+    model.run(videos[1], { keep: (name) => name === 'video_features' }),
+  ]);
+  expect(first).toEqual(alone[0]);
+  expect(batch).toEqual(concatenated([alone[1], alone[2]]));
+  expect(second).toEqual(alone[2]);
+  expect(kept.get('logits')).toEqual(alone[1]);
+  model.dispose();
+});
+
+test('a call that fails or is aborted does not stop the next', async () => {
+  const model = await load();
+  const [tooShort, aborted, good] = await Promise.allSettled([
+    logitsOf(model, new Float32Array(17)),
+    model.run(videos[0], { signal: AbortSignal.abort() }),
+    logitsOf(model, videos[1]),
+  ]);
+  expect(tooShort).toMatchObject({
+    reason: {
+      code: 'bad-input',
+      message: expect.stringMatching(/^frames: .*got 17 elements, expected a multiple of 12288 /),
+    },
+  });
+  expect(aborted).toMatchObject({ reason: { name: 'AbortError' } });
+  expect(good).toMatchObject({ value: alone[1] });
+  model.dispose();
+});
+
+test('dispose frees everything, also what a load that failed or was aborted took', async () => {
+  await device.gpu.queue.onSubmittedWorkDone();
+  expect(device.memory.statistics()).toMatchObject(empty);
+  const model = await load();
+  expect(device.memory.statistics().weights).toBe(model.weightBytes);
+  model.dispose();
+  model.dispose();
+  await device.gpu.queue.onSubmittedWorkDone();
+  expect(device.memory.statistics()).toMatchObject(empty);
+  await expect(model.run(videos[0])).rejects.toMatchObject({ code: 'disposed' });
+  expect(() => model.program(1)).toThrow(expect.objectContaining({ code: 'disposed' }));
+
+  const controller = new AbortController();
+  const onProgress = () => controller.abort();
+  await expect(load({ signal: controller.signal, onProgress })).rejects.toMatchObject({ name: 'AbortError' });
+  const { weights } = fixture;
+  const lacking = { ...weights, tensors: new Map([...weights.tensors].filter(([name]) => name !== 'head.bias')) };
+  await expect(StamModel.load(device, fixture.config, lacking)).rejects.toMatchObject({
+    code: 'missing-tensor',
+    message: expect.stringContaining('head.bias'),
+  });
+  expect(device.memory.statistics()).toMatchObject(empty);
+});
+
+describe("loadStam on the caller's own device", () => {
+  test('gives logits, encodes into the caller’s encoder, and leaves the device usable', async () => {
+    const stages = new Set<string>();
+    const stam = await loadStam(fixture.weights, {
+      device: device.gpu,
+      dtype: 'f32',
+      onProgress: ({ stage }) => stages.add(stage),
+    });
+    expect([...stages].sort()).toEqual(['compile', 'ready', 'upload']);
+    expect(stam.config).toEqual(fixture.config);
+    expect(await stam.logits(videos[1])).toEqual(alone[1]);
+    expect(await stam.info()).toMatchObject({ model: 'custom', dtype: 'f32', config: fixture.config });
+
+    const usage = GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    const frames = device.gpu.createBuffer({ size: videos[2].byteLength, usage });
+    device.gpu.queue.writeBuffer(frames, 0, videos[2]);
+    const encoder = device.gpu.createCommandEncoder();
+    const buffer = await stam.encode(encoder, frames);
+    device.gpu.queue.submit([encoder.finish()]);
+    expect(unpadRows(await readBuffer(device.gpu, buffer), [1, fixture.config.classes])).toEqual(alone[2]);
+
+    stam.dispose();
+    stam.dispose();
+    await expect(stam.logits(videos[0])).rejects.toMatchObject({ code: 'disposed' });
+    expect(stam.memory()).toMatchObject(empty);
+    expect(await readBuffer(device.gpu, frames)).toEqual(videos[2]);
+    frames.destroy();
+    const model = await load();
+    expect(await logitsOf(model, videos[0])).toEqual(alone[0]);
+    model.dispose();
+  });
+
+  test('refuses a checkpoint that is another model, and leaves the device usable', async () => {
+    await expect(loadStam(fixture.weights, { device: device.gpu, model: 'stam_16' })).rejects.toMatchObject({
+      code: 'shape-mismatch',
+    });
+    await expect(loadStam(fixture.weights, { device: device.gpu, model: 'resnet' })).rejects.toMatchObject({
+      code: 'bad-input',
+    });
+    await expect(loadStam(fixture.weights, { device: device.gpu, signal: AbortSignal.abort() })).rejects.toMatchObject({
+      name: 'AbortError',
+    });
+    const buffer = device.gpu.createBuffer({ size: 16, usage: GPUBufferUsage.COPY_SRC });
+    expect(await readBuffer(device.gpu, buffer)).toEqual(new Float32Array(4));
+  });
+});
