@@ -69,6 +69,7 @@ export async function measure(
   }
   const timed = times.slice(warmUps, warmUps + runs).map((ms) => ms / batch);
   const { plan } = program;
+  const { weightBytes } = stam;
   const peakBytes = device.memory.statistics().peak;
   const encodeMs = timeEncoding(device, () => program.encode(device.gpu.createCommandEncoder()));
   stam.dispose();
@@ -87,7 +88,7 @@ export async function measure(
     gflopPerVideo,
     gflopPerSecond,
     fractionOfCeiling: gflopPerSecond / measurement.ceiling.gflops,
-    weightBytes: stam.weightBytes,
+    weightBytes,
     peakBytes,
     loadMs,
     compileMs: stam.loadTimes.compileMs,
