@@ -16,7 +16,8 @@ export default defineConfig({
     // each file in a process of its own: Dawn ends with its process, and two files at a time fill two cores
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    // against hangs only: a software driver may take minutes to compile a model's kernels on a busy machine
+    testTimeout: 600_000,
+    hookTimeout: 600_000,
   },
 });

@@ -19,8 +19,8 @@ export interface Ceiling {
 /** Measures both, in about a second. */
 export async function measureCeiling(device: Device): Promise<Ceiling> {
   const { software } = device.capabilities.adapter;
-  const lanes = software ? 4096 : 2 ** 20;
-  const turns = software ? 2000 : 1000;
+  const lanes = software ? 16384 : 2 ** 20;
+  const turns = software ? 4000 : 1000;
   const flops = lanes * turns * 8 * 4 * 2;
   const fma = await fastest(device, 'fma', lanes, {
     name: 'ceiling-fma',
