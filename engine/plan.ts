@@ -105,17 +105,26 @@ export function createPlan(
     commands,
     slots: memory.slots,
     weights: graph.weights,
-    inputs: gatherInputs(graph),
+    inputs: gatherInputs(graph, capabilities),
     outputs,
     flops: graph.nodes.reduce((sum, node) => sum + node.flops, 0),
   };
 }
 
-function gatherInputs(graph: Graph): Plan['inputs'] {
+function gatherInputs(graph: Graph, { limits }: Capabilities): Plan['inputs'] {
   const inputs = new Map<string, { size: number; storage: Value['storage'] }>();
   for (const value of graph.inputs) {
     const name = value.part?.of ?? value.name;
     const end = inputOffset(value) + valueBytes(value);
+    if (end > limits.bufferBytes) {
+      throw new StamError('limit', {
+        where: name,
+        problem: 'the whole input does not fit one buffer of this device',
+        got: `${end} bytes or more`,
+        expected: `at most ${limits.bufferBytes} bytes`,
+        hint: 'take fewer videos at a time',
+      });
+    }
     inputs.set(name, { size: Math.max(end, inputs.get(name)?.size ?? 0), storage: value.storage });
   }
   return inputs;

@@ -29,7 +29,7 @@ const devices: readonly (readonly [string, Capabilities])[] = [
 ];
 
 describe.each(devices)('on a device of %s', (_, capabilities) => {
-  // facts/formats.md, D.3: matmuls and attention only, a multiply-add counted as two
+  // the arithmetic of the published model: matmuls and attention only, a multiply-add counted as two
   test.each([
     ['stam_8', 281.6],
     ['stam_16', 563.1],
@@ -41,6 +41,13 @@ describe.each(devices)('on a device of %s', (_, capabilities) => {
       .filter(({ operator }) => counted.has(operator))
       .reduce((sum, dispatch) => sum + dispatch.flops, 0);
     expect(Math.abs(flops / 1e9 - expected)).toBeLessThan(0.1);
+  });
+
+  test('more videos than one buffer of pixels can hold are refused as a limit', () => {
+    expect(() => planOf('stam_64', capabilities, { videos: 6 })).not.toThrow();
+    expect(() => planOf('stam_64', capabilities, { videos: 7 })).toThrow(
+      expect.objectContaining({ code: 'limit', message: expect.stringContaining('take fewer videos') }),
+    );
   });
 
   test('the norms and token sums that stand beside those take less than a hundredth', () => {
