@@ -24,8 +24,7 @@ export class PipelineCache {
   }
 
   /** The pipeline of a kernel. Asked for twice, it compiles once. Throws `shader` with the numbered source lines in question. */
-  compile(kernel: Kernel): Promise<CompiledKernel> {
-    const resolved = resolveKernel(kernel);
+  compile(kernel: Kernel, resolved: ResolvedKernel = resolveKernel(kernel)): Promise<CompiledKernel> {
     let compiled = this.#compiled.get(resolved.code);
     if (!compiled) {
       compiled = this.#compile(kernel, resolved);

@@ -42,7 +42,9 @@ export class Program {
   static async create(device: Device, plan: Plan, weights: Weights): Promise<Program> {
     const program = new Program(device, plan);
     const dispatches = plan.commands.filter((command): command is Dispatch => command.kind === 'dispatch');
-    const compiled = await Promise.all(dispatches.map(({ kernel }) => device.pipelines.compile(kernel)));
+    const compiled = await Promise.all(
+      dispatches.map(({ kernel, resolved }) => device.pipelines.compile(kernel, resolved)),
+    );
     try {
       await device.checked('activations', () =>
         program.#build(new Map(dispatches.map((d, i) => [d, compiled[i]])), weights),

@@ -77,9 +77,11 @@ export class StamModel {
     const begin = performance.now();
     const storage = chooseStorage(dtype, device);
     const plan = planFor(device, config, { videos, storage, wanted });
-    const kernels = plan.commands.flatMap((command) => (command.kind === 'dispatch' ? [command.kernel] : []));
+    const kernels = plan.commands.flatMap((command) => (command.kind === 'dispatch' ? [command] : []));
     let compileMs = 0;
-    const compiled = Promise.all(kernels.map((kernel) => device.pipelines.compile(kernel))).then(() => {
+    const compiled = Promise.all(
+      kernels.map(({ kernel, resolved }) => device.pipelines.compile(kernel, resolved)),
+    ).then(() => {
       compileMs = performance.now() - begin;
       onProgress?.({ stage: 'compile', loaded: kernels.length, total: kernels.length });
     });
