@@ -17,8 +17,10 @@ export interface AdapterDescription {
 export interface Capabilities {
   readonly adapter: AdapterDescription;
   readonly features: ReadonlySet<string>;
-  /** Lanes of a subgroup, if the device has subgroups and all are of one size. */
+  /** Lanes of a subgroup that a kernel can count on: the device's only size, or one that a kernel can ask for. */
   readonly subgroupSize: number | undefined;
+  /** Whether a kernel has that size only if it asks for it: by the feature subgroup-size-control. */
+  readonly subgroupSizeVaries: boolean;
   readonly limits: {
     readonly storageBufferBindingBytes: number;
     readonly bufferBytes: number;
@@ -34,6 +36,7 @@ export interface Capabilities {
 const usefulFeatures = [
   'shader-f16',
   'subgroups',
+  'subgroup-size-control' as GPUFeatureName,
   'timestamp-query',
   'chromium-experimental-subgroup-matrix' as GPUFeatureName,
 ] as const;
@@ -75,12 +78,11 @@ export function formatAdapter(adapter: AdapterDescription): string {
 
 function capabilitiesOf(device: GPUDevice): Capabilities {
   const info = device.adapterInfo;
-  const { subgroupMinSize, subgroupMaxSize } = info;
   const { limits } = device;
   return {
     adapter: describeAdapter(info),
     features: device.features,
-    subgroupSize: device.features.has('subgroups') && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : undefined,
+    ...subgroupsOf(device.features, info),
     limits: {
       storageBufferBindingBytes: limits.maxStorageBufferBindingSize,
       bufferBytes: limits.maxBufferSize,
@@ -91,6 +93,17 @@ function capabilitiesOf(device: GPUDevice): Capabilities {
       workgroupInvocations: limits.maxComputeInvocationsPerWorkgroup,
     },
   };
+}
+
+/** The subgroup size to count on. Where sizes vary and one can be asked for, that is 32, the most common one, or the nearest to it. */
+function subgroupsOf(
+  features: ReadonlySet<string>,
+  { subgroupMinSize: least, subgroupMaxSize: most }: GPUAdapterInfo,
+): Pick<Capabilities, 'subgroupSize' | 'subgroupSizeVaries'> {
+  if (!features.has('subgroups')) return { subgroupSize: undefined, subgroupSizeVaries: false };
+  if (least === most) return { subgroupSize: least, subgroupSizeVaries: false };
+  const canAsk = features.has('subgroup-size-control');
+  return { subgroupSize: canAsk ? Math.min(Math.max(32, least), most) : undefined, subgroupSizeVaries: true };
 }
 
 /** The engine's side of a GPUDevice: its capabilities, pipelines and memory. Several programs may share one. */

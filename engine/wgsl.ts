@@ -28,6 +28,7 @@ export const paramsBinding = 'params';
 const enableNames: Readonly<Record<string, string>> = {
   'shader-f16': 'f16',
   subgroups: 'subgroups',
+  'subgroup-size-control': 'subgroup_size_control',
   'chromium-experimental-subgroup-matrix': 'chromium_experimental_subgroup_matrix',
 };
 

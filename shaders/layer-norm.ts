@@ -8,7 +8,9 @@ import { expectShape } from './expect.ts';
 import source from './layer-norm.wgsl';
 import reduceShared from './shared/reduce-shared.wgsl';
 import reduceSubgroup from './shared/reduce-subgroup.wgsl';
+import subgroupSizeAny from './shared/subgroup-size-any.wgsl';
 import { storageOf } from './storage.ts';
+import { subgroupsOf } from './subgroups.ts';
 
 export interface LayerNormOptions {
   readonly name: string;
@@ -66,16 +68,20 @@ function kernels(
   { rows, length, stride, firstRow, epsilon }: Rows,
 ): Kernel[] {
   const storage = storageOf(input.storage, capabilities);
-  const kernel = (workgroup: number, reduce: string, label: string, features: readonly GPUFeatureName[]): Kernel => ({
+  const kernel = (
+    label: string,
+    workgroup: number,
+    { reduce, subgroup, features }: { reduce: string; subgroup: string; features: Kernel['features'] },
+  ): Kernel => ({
     name: 'layer-norm',
     variant: `${label} ${storage.label} ${length}${stride > 1 ? ` every ${stride}` : ''}`,
     source,
-    imports: { storage: storage.text, reduce },
+    imports: { storage: storage.text, reduce, subgroup },
     constants: {
       LENGTH: length,
       QUADS: quads(length),
       STRIDE: stride,
-      WORKGROUP: workgroup,
+      LANES: workgroup,
       PER_LANE: Math.ceil(quads(length) / workgroup),
       EPSILON: epsilon,
     },
@@ -83,7 +89,9 @@ function kernels(
     workgroups: linearGrid(rows),
     features: [...storage.features, ...features],
   });
-  const shared = kernel(64, reduceShared, 'shared', []);
-  const lanes = capabilities.subgroupSize;
-  return lanes === undefined ? [shared] : [kernel(lanes, reduceSubgroup, 'subgroup', ['subgroups']), shared];
+  const shared = kernel('shared', 64, { reduce: reduceShared, subgroup: subgroupSizeAny, features: [] });
+  const subgroups = subgroupsOf(capabilities);
+  if (!subgroups) return [shared];
+  const { lanes, text, features } = subgroups;
+  return [kernel('subgroup', lanes, { reduce: reduceSubgroup, subgroup: text, features }), shared];
 }

@@ -18,27 +18,28 @@ struct Params {
 /// Which of a quad's elements are no padding.
 fn present(quad: u32) -> vec4<bool> { return vec4u(quad * 4) + vec4u(0, 1, 2, 3) < vec4u(LENGTH); }
 
-@compute @workgroup_size(WORKGROUP)
+@compute @workgroup_size(LANES)
+// #import subgroup
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let row = workgroup.y * workgroups.x + workgroup.x;
   let source = min(row, params.rows - 1) * STRIDE * QUADS;
   var x: array<vec4f, PER_LANE>;
   var partial = vec4f(0);
   for (var i = 0u; i < PER_LANE; i++) {
-    let quad = i * WORKGROUP + lane;
+    let quad = i * LANES + lane;
     if (quad < QUADS) { x[i] = load_quad(input[source + quad]); }       // padding is zero and adds nothing
     partial += x[i];
   }
   let mean = workgroup_sum(dot(partial, vec4f(1)), lane) / LENGTH;
   partial = vec4f(0);
   for (var i = 0u; i < PER_LANE; i++) {
-    x[i] = select(vec4f(0), x[i] - mean, present(i * WORKGROUP + lane));
+    x[i] = select(vec4f(0), x[i] - mean, present(i * LANES + lane));
     partial = fma(x[i], x[i], partial);
   }
   let scale = inverseSqrt(workgroup_sum(dot(partial, vec4f(1)), lane) / LENGTH + EPSILON);
   if (row >= params.rows) { return; }
   for (var i = 0u; i < PER_LANE; i++) {
-    let quad = i * WORKGROUP + lane;
+    let quad = i * LANES + lane;
     if (quad < QUADS) { output[(params.first_row + row) * QUADS + quad] = store_quad(fma(x[i] * scale, weight[quad], bias[quad])); }
   }
 }

@@ -24,6 +24,7 @@ import rowsPatchesOdd from './shared/rows-patches-odd.wgsl';
 import rowsPlain from './shared/rows-plain.wgsl';
 import weightPanels from './shared/weight-panels.wgsl';
 import { storageOf } from './storage.ts';
+import { subgroupsOf } from './subgroups.ts';
 
 export type Activation = 'none' | 'gelu' | 'relu';
 
@@ -217,8 +218,9 @@ function kernels(capabilities: Capabilities, matmul: Matmul): Kernel[] {
     workgroups: [Math.ceil(n / 64), Math.ceil(rows / 64), 1],
     features: storage.features,
   };
-  const lanes = capabilities.subgroupSize;
-  if (lanes === undefined || depth % (lanes * 4) !== 0) return [tile];
+  const subgroups = subgroupsOf(capabilities);
+  if (!subgroups || depth % (subgroups.lanes * 4) !== 0) return [tile];
+  const { lanes } = subgroups;
   const tiles = rows > 64 ? subgroupTiles : subgroupTiles.toReversed();
   const subgroup = tiles.map((size): Kernel => {
     const columns = lanes * size.quads * 4;
@@ -227,9 +229,10 @@ function kernels(capabilities: Capabilities, matmul: Matmul): Kernel[] {
       name: 'matmul-subgroup',
       variant: `${size.rows}x${columns} ${label}`,
       source: subgroupSource,
+      imports: { ...common.imports, subgroup: subgroups.text },
       constants: { ...common.constants, LANES: lanes, ROWS: size.rows, QUADS: size.quads },
       workgroups: [Math.ceil(n / columns), Math.ceil(rows / size.rows), 1],
-      features: [...storage.features, 'subgroups'],
+      features: [...storage.features, ...subgroups.features],
     };
   });
   return capabilities.adapter.software ? [...subgroup, tile] : [tile, ...subgroup];

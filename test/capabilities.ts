@@ -6,6 +6,7 @@ export const defaultCapabilities: Capabilities = {
   adapter: { vendor: 'test', architecture: '', device: '', description: 'default limits', software: false },
   features: new Set(),
   subgroupSize: undefined,
+  subgroupSizeVaries: false,
   limits: {
     storageBufferBindingBytes: 128 * 2 ** 20,
     bufferBytes: 256 * 2 ** 20,
@@ -17,9 +18,10 @@ export const defaultCapabilities: Capabilities = {
   },
 };
 
-/** The same device with subgroups of `lanes` lanes. */
-export function withSubgroups(capabilities: Capabilities, lanes: number): Capabilities {
-  return { ...capabilities, features: new Set([...capabilities.features, 'subgroups']), subgroupSize: lanes };
+/** The same device with subgroups of `lanes` lanes, which is their only size or, where it varies, one that kernels ask for. */
+export function withSubgroups(capabilities: Capabilities, lanes: number, varies = false): Capabilities {
+  const features = new Set([...capabilities.features, 'subgroups', ...(varies ? ['subgroup-size-control'] : [])]);
+  return { ...capabilities, features, subgroupSize: lanes, subgroupSizeVaries: varies };
 }
 
 /** The same device with or without shader-f16. */

@@ -1,9 +1,9 @@
-// Sums over a workgroup by halving, in workgroup memory. WORKGROUP is a power of two.
-var<workgroup> terms: array<f32, WORKGROUP>;
+// Sums over a workgroup by halving, in workgroup memory. LANES is a power of two.
+var<workgroup> terms: array<f32, LANES>;
 
 fn workgroup_sum(term: f32, lane: u32) -> f32 {
   terms[lane] = term;
-  for (var width = u32(WORKGROUP / 2); width > 0; width /= 2) {
+  for (var width = u32(LANES / 2); width > 0; width /= 2) {
     workgroupBarrier();
     if (lane < width) { terms[lane] += terms[lane + width]; }
   }

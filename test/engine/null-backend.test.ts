@@ -21,7 +21,11 @@ function everyDevice(): Capabilities[] {
   return [true, false].flatMap((software) =>
     [true, false].flatMap((halves) => {
       const plain = withHalves({ ...capabilities, adapter: { ...capabilities.adapter, software } }, halves);
-      return [{ ...plain, subgroupSize: undefined }, ...[4, 8, 16, 32, 64].map((lanes) => withSubgroups(plain, lanes))];
+      return [
+        { ...plain, subgroupSize: undefined },
+        ...[4, 8, 16, 32, 64].map((lanes) => withSubgroups(plain, lanes)),
+        withSubgroups(plain, 32, true),
+      ];
     }),
   );
 }
