@@ -1,9 +1,11 @@
 // attention: scaled dot-product attention over the heads of every sequence.
+import type { Capabilities } from '../engine/device.ts';
 import { StamError } from '../engine/errors.ts';
 import type { Graph, Value } from '../engine/graph.ts';
-import source from './attention.wgsl';
+import type { Kernel } from '../engine/kernel.ts';
+import type { Attention } from './attention-family.ts';
+import { attentionTile } from './attention-tile.ts';
 import { expectShape } from './expect.ts';
-import { storageOf } from './storage.ts';
 
 export interface AttentionOptions {
   readonly name: string;
@@ -27,7 +29,6 @@ export function attention(graph: Graph, qkv: Value, { name, heads }: AttentionOp
       got: `${channels} channels in ${heads} heads`,
     });
   }
-  const headQuads = headDimension / 4;
   const output = graph.activation(name, [sequences, tokens, channels], qkv.storage);
   graph.add({
     name,
@@ -35,30 +36,13 @@ export function attention(graph: Graph, qkv: Value, { name, heads }: AttentionOp
     inputs: { qkv },
     outputs: { output },
     flops: 4 * sequences * tokens * tokens * channels,
-    candidates: (capabilities) => {
-      const storage = storageOf(qkv.storage, capabilities);
-      // keys and values of a block share WebGPU's guaranteed 16 KiB
-      const block = Math.min(16, Math.floor(16384 / (headQuads * 32)));
-      if (block === 0) return [];
-      return [
-        {
-          name: 'attention',
-          variant: `${storage.label} ${tokens}x${heads}x${headDimension}`,
-          source,
-          imports: { storage: storage.text },
-          constants: {
-            TOKENS: tokens,
-            HEADS: heads,
-            HEAD_QUADS: headQuads,
-            BLOCK: block,
-            SCALE: headDimension ** -0.5,
-          },
-          params: {},
-          workgroups: [Math.ceil(tokens / 64), heads, sequences],
-          features: storage.features,
-        },
-      ];
-    },
+    candidates: (capabilities) =>
+      kernels(capabilities, { storage: qkv.storage, sequences, tokens, heads, headQuads: headDimension / 4 }),
   });
   return output;
+}
+
+/** Every kernel that can run it on such a device, best guess first. */
+function kernels(capabilities: Capabilities, problem: Attention): Kernel[] {
+  return [attentionTile].flatMap((family) => family(problem, capabilities));
 }

@@ -5,6 +5,7 @@ export { attention } from './attention.ts';
 export type { LayerNormOptions } from './layer-norm.ts';
 export { layerNorm } from './layer-norm.ts';
 export type { Activation, LinearOptions, PatchEmbedOptions } from './matmul.ts';
-export { linear, panelLayout, patchEmbed } from './matmul.ts';
+export { linear, patchEmbed } from './matmul.ts';
+export { panelLayout } from './panels.ts';
 export type { TokensOptions } from './tokens.ts';
 export { assembleTokens } from './tokens.ts';

@@ -3,11 +3,11 @@ import type { Capabilities } from '../engine/device.ts';
 import type { StorageType } from '../engine/dtype.ts';
 import type { Graph, Value } from '../engine/graph.ts';
 import type { Kernel } from '../engine/kernel.ts';
-import type { Layout } from '../engine/layout.ts';
-import { elementCount, quads, rowCount } from '../engine/shape.ts';
+import { quads, rowCount } from '../engine/shape.ts';
 import { expectShape } from './expect.ts';
-import subgroupSource from './matmul-subgroup.wgsl';
-import tileSource from './matmul-tile.wgsl';
+import type { Matmul } from './matmul-family.ts';
+import { matmulSubgroup } from './matmul-subgroup.ts';
+import { matmulTile } from './matmul-tile.ts';
 import gelu from './shared/activation-gelu.wgsl';
 import identity from './shared/activation-none.wgsl';
 import relu from './shared/activation-relu.wgsl';
@@ -17,42 +17,20 @@ import epilogueLinear from './shared/epilogue-linear.wgsl';
 import epilogueTokens from './shared/epilogue-tokens.wgsl';
 import residualAdd from './shared/residual-add.wgsl';
 import residualNone from './shared/residual-none.wgsl';
-import resultF32 from './shared/result-f32.wgsl';
-import resultSame from './shared/result-same.wgsl';
 import rowsPatches from './shared/rows-patches.wgsl';
 import rowsPatchesOdd from './shared/rows-patches-odd.wgsl';
 import rowsPlain from './shared/rows-plain.wgsl';
-import weightPanels from './shared/weight-panels.wgsl';
-import { storageOf } from './storage.ts';
-import { subgroupsOf } from './subgroups.ts';
 
 export type Activation = 'none' | 'gelu' | 'relu';
 
 const activations: Readonly<Record<Activation, string>> = { none: identity, gelu, relu };
 
-const panelColumns = 16;
-const depthMultiple = 32;
-const padTo = (count: number, multiple: number) => Math.ceil(count / multiple) * multiple;
-
-/**
- * The layout in which matmul kernels want a weight: PyTorch's [N, K] (or [N, ...], flattened) transposed and cut into panels of 16
- * columns, [N/16, K, 16], K padded to a multiple of 32. One layout serves every kernel family, so that the choice of a kernel never
- * binds a weight.
- */
-export const panelLayout: Layout = {
-  name: 'panels',
-  elements: ([n, ...rest]) => padTo(n, panelColumns) * padTo(elementCount(rest), depthMultiple),
-  pack(data, [n, ...rest], allocate = (elements) => new Float32Array(elements)) {
-    const k = elementCount(rest);
-    const depth = padTo(k, depthMultiple);
-    const packed = allocate(padTo(n, panelColumns) * depth);
-    for (let column = 0; column < n; column++) {
-      const panel = Math.floor(column / panelColumns) * depth * panelColumns + (column % panelColumns);
-      for (let i = 0; i < k; i++) packed[panel + i * panelColumns] = data[column * k + i];
-    }
-    return packed;
-  },
-};
+/** Every kernel that can run a matmul on such a device, best guess first. */
+function kernels(capabilities: Capabilities, matmul: Matmul): Kernel[] {
+  const { software } = capabilities.adapter;
+  const families = software ? [matmulSubgroup, matmulTile] : [matmulTile, matmulSubgroup];
+  return families.flatMap((family) => family(matmul, capabilities));
+}
 
 export interface LinearOptions {
   /** The node's module path. */
@@ -169,71 +147,4 @@ export function patchEmbed(graph: Graph, frames: Value, options: PatchEmbedOptio
       }),
   });
   return output;
-}
-
-interface Matmul {
-  readonly storage: StorageType;
-  readonly result: StorageType;
-  readonly rows: number;
-  readonly n: number;
-  readonly k: number;
-  readonly label: string;
-  readonly constants: Readonly<Record<string, number>>;
-  readonly imports: Readonly<Record<string, string>>;
-}
-
-/** Rows and quads of columns that a lane of matmul-subgroup holds, best first where there are rows enough to fill it. */
-const subgroupTiles = [
-  { rows: 32, quads: 2 },
-  { rows: 8, quads: 2 },
-] as const;
-
-function kernels(capabilities: Capabilities, matmul: Matmul): Kernel[] {
-  const { rows, n, k } = matmul;
-  const storage = storageOf(matmul.storage, capabilities);
-  const resultIsSame = matmul.result === matmul.storage;
-  const depth = padTo(k, depthMultiple);
-  const common = {
-    imports: {
-      ...matmul.imports,
-      storage: storage.text,
-      result: resultIsSame ? resultSame : resultF32,
-      weight: weightPanels,
-    },
-    constants: {
-      K: depth,
-      K_QUADS: quads(k),
-      N_QUADS: quads(n),
-      PANELS: Math.ceil(n / panelColumns),
-      ...matmul.constants,
-    },
-    params: { rows },
-  };
-  const label = `${storage.label}${resultIsSame ? '' : `-${matmul.result}`} ${n}x${k} ${matmul.label}`;
-  const tile: Kernel = {
-    ...common,
-    name: 'matmul-tile',
-    variant: `64x64 ${label}`,
-    source: tileSource,
-    workgroups: [Math.ceil(n / 64), Math.ceil(rows / 64), 1],
-    features: storage.features,
-  };
-  const subgroups = subgroupsOf(capabilities);
-  if (!subgroups || depth % (subgroups.lanes * 4) !== 0) return [tile];
-  const { lanes } = subgroups;
-  const tiles = rows > 64 ? subgroupTiles : subgroupTiles.toReversed();
-  const subgroup = tiles.map((size): Kernel => {
-    const columns = lanes * size.quads * 4;
-    return {
-      ...common,
-      name: 'matmul-subgroup',
-      variant: `${size.rows}x${columns} ${label}`,
-      source: subgroupSource,
-      imports: { ...common.imports, subgroup: subgroups.text },
-      constants: { ...common.constants, LANES: lanes, ROWS: size.rows, QUADS: size.quads },
-      workgroups: [Math.ceil(n / columns), Math.ceil(rows / size.rows), 1],
-      features: [...storage.features, ...subgroups.features],
-    };
-  });
-  return capabilities.adapter.software ? [...subgroup, tile] : [tile, ...subgroup];
 }

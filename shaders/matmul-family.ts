@@ -1,0 +1,56 @@
+// What the kernel families of a matmul have in common: the problem as its operator states it, and the parts that every kernel of it has.
+import type { Capabilities } from '../engine/device.ts';
+import type { StorageType } from '../engine/dtype.ts';
+import type { Kernel } from '../engine/kernel.ts';
+import { quads } from '../engine/shape.ts';
+import { paddedDepth, panelColumns } from './panels.ts';
+import resultF32 from './shared/result-f32.wgsl';
+import resultSame from './shared/result-same.wgsl';
+import weightPanels from './shared/weight-panels.wgsl';
+import { storageOf } from './storage.ts';
+
+/** epilogue(rows weight^T): [M, K] by [N, K] -> [M, N]. */
+export interface Matmul {
+  readonly storage: StorageType;
+  readonly result: StorageType;
+  /** M */
+  readonly rows: number;
+  readonly n: number;
+  readonly k: number;
+  /** Where rows come from and what becomes of the sums, for a variant's name. */
+  readonly label: string;
+  readonly constants: Readonly<Record<string, number>>;
+  /** `rows`, `epilogue` and what these import. */
+  readonly imports: Readonly<Record<string, string>>;
+}
+
+/** A kernel family: its kernels for a matmul on a device, best first; none where it cannot run. */
+export type MatmulFamily = (matmul: Matmul, capabilities: Capabilities) => Kernel[];
+
+/** The parts that a matmul's kernels share, whatever the family. `label` ends the variant's name. */
+export function matmulParts(
+  matmul: Matmul,
+  capabilities: Capabilities,
+): Pick<Kernel, 'imports' | 'constants' | 'params' | 'features'> & { readonly label: string } {
+  const { rows, n, k } = matmul;
+  const storage = storageOf(matmul.storage, capabilities);
+  const resultIsSame = matmul.result === matmul.storage;
+  return {
+    label: `${storage.label}${resultIsSame ? '' : `-${matmul.result}`} ${n}x${k} ${matmul.label}`.trim(),
+    imports: {
+      ...matmul.imports,
+      storage: storage.text,
+      result: resultIsSame ? resultSame : resultF32,
+      weight: weightPanels,
+    },
+    constants: {
+      K: paddedDepth(k),
+      K_QUADS: quads(k),
+      N_QUADS: quads(n),
+      PANELS: Math.ceil(n / panelColumns),
+      ...matmul.constants,
+    },
+    params: { rows },
+    features: storage.features,
+  };
+}
