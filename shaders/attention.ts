@@ -4,6 +4,7 @@ import { StamError } from '../engine/errors.ts';
 import type { Graph, Value } from '../engine/graph.ts';
 import type { Kernel } from '../engine/kernel.ts';
 import type { Attention } from './attention-family.ts';
+import { attentionSubgroup } from './attention-subgroup.ts';
 import { attentionTile } from './attention-tile.ts';
 import { expectShape } from './expect.ts';
 
@@ -44,5 +45,7 @@ export function attention(graph: Graph, qkv: Value, { name, heads }: AttentionOp
 
 /** Every kernel that can run it on such a device, best guess first. */
 function kernels(capabilities: Capabilities, problem: Attention): Kernel[] {
-  return [attentionTile].flatMap((family) => family(problem, capabilities));
+  const { software } = capabilities.adapter;
+  const families = software ? [attentionSubgroup, attentionTile] : [attentionTile, attentionSubgroup];
+  return families.flatMap((family) => family(problem, capabilities));
 }
