@@ -10,6 +10,7 @@ import type { StamConfig } from '../model/config.ts';
 import type { DType, LoadProgress } from '../model/stam-model.ts';
 import { StamModel } from '../model/stam-model.ts';
 import type { Ceiling } from './ceiling.ts';
+import { checkLogits } from './check.ts';
 import type { BenchRow } from './report.ts';
 
 export interface Measurement {
@@ -30,9 +31,6 @@ export interface Measurement {
   readonly onLoad: (progress: LoadProgress) => void;
   readonly onRun: (done: number, total: number) => void;
 }
-
-/** Largest allowed |logit difference| to the official code at full size. */
-const allowedError: Readonly<Record<StorageType, number>> = { f32: 1e-4, f16: 2e-2 };
 
 /** Loads, warms up, runs and checks. Also returns the times of single kernels, if the device can tell them. */
 export async function measure(
@@ -64,7 +62,7 @@ export async function measure(
     const start = performance.now();
     const logits = (await stam.run(frames, { signal, onProgress, profiler })).get('logits') ?? new Float32Array();
     times.push(performance.now() - start);
-    error = checkLogits(measurement, stam.storage, logits);
+    error = errorOf(measurement, stam.storage, logits);
     if (profiler) timings = await profiler.finish();
   }
   const timed = times.slice(warmUps, warmUps + runs).map((ms) => ms / batch);
@@ -123,7 +121,7 @@ function repeat(video: Float32Array<ArrayBuffer>, batch: number): Float32Array<A
 }
 
 /** The largest difference to the reference over all videos of the batch; null without one. Throws when the result is wrong. */
-function checkLogits(
+function errorOf(
   { model, config, reference, batch }: Measurement,
   storage: StorageType,
   logits: Float32Array,
@@ -136,17 +134,7 @@ function checkLogits(
       got: `${logits[broken]} at ${broken}`,
     });
   }
-  if (!reference) return null;
-  const error = logits.reduce((worst, value, i) => Math.max(worst, Math.abs(value - reference[i % config.classes])), 0);
-  if (error > allowedError[storage]) {
-    throw new StamError('bad-input', {
-      where: model,
-      problem: 'the logits are not those of the official code, so no time is reported',
-      got: `a difference of ${error}`,
-      expected: `at most ${allowedError[storage]} in ${storage}`,
-    });
-  }
-  return error;
+  return reference ? checkLogits(model, logits, { reference, storage }) : null;
 }
 
 function timeEncoding(device: Device, encode: () => void): number {

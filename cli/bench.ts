@@ -1,6 +1,5 @@
 // stam bench: videos per second on this adapter, beside the paper's.
 import fs from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import { measureCeiling } from '../bench/ceiling.ts';
 import { measure } from '../bench/harness.ts';
 import type { BenchReport, BenchRow } from '../bench/report.ts';
@@ -9,13 +8,12 @@ import { formatAdapter } from '../engine/device.ts';
 import type { Timing } from '../engine/profiler.ts';
 import { chromeTrace } from '../engine/profiler.ts';
 import { version } from '../engine/version.ts';
-import { fileSource } from '../loaders/node-source.ts';
-import { openSafetensors } from '../loaders/safetensors.ts';
 import { configs } from '../model/config.ts';
 import { adapterOption, dtypeOption, openDevice } from './adapter.ts';
 import { defineCommand, UsageError } from './command.ts';
 import { computeProgress, loadProgress } from './load-progress.ts';
 import { openModelSource, syntheticSeed } from './model-source.ts';
+import { referenceLogits } from './reference.ts';
 
 /** `stam bench [--models stam_16,...]`. */
 export const bench = defineCommand({
@@ -130,15 +128,3 @@ export const bench = defineCommand({
     device.dispose();
   },
 });
-
-/** The official code's logits for synthetic weights and frames of seed 1. */
-async function referenceLogits(model: string, signal: AbortSignal): Promise<Float32Array> {
-  // bench/reference lies beside dist/ in the package as it lies beside cli/ in the sources
-  const file = new URL(`../bench/reference/${model}.io.safetensors`, import.meta.url);
-  const checkpoint = await openSafetensors(await fileSource(fileURLToPath(file)), { signal });
-  try {
-    return await checkpoint.read('logits', signal);
-  } finally {
-    await checkpoint.close();
-  }
-}
