@@ -39,6 +39,7 @@ export async function measure(
 ): Promise<{ row: BenchRow; timings: readonly Timing[] }> {
   const { config, checkpoint, batch, runs, warmUps, signal, onRun: onProgress } = measurement;
   device.memory.resetPeak();
+  const pipelinesBefore = device.pipelines.size;
   const begin = performance.now();
   const { dtype, onLoad } = measurement;
   const stam = await StamModel.load(device, config, checkpoint, { dtype, videos: batch, signal, onProgress: onLoad });
@@ -89,18 +90,22 @@ export async function measure(
     weightBytes,
     peakBytes,
     loadMs,
+    uploadMs: stam.loadTimes.uploadMs,
     compileMs: stam.loadTimes.compileMs,
+    pipelines: device.pipelines.size - pipelinesBefore,
     tuneMs: 0,
     firstVideoMs: warmUpMs + times[0],
     encodeMs,
     maxAbsError: error,
-    kernels: summarize(timings).map(({ name, variant, calls, ms, flops }) => ({
+    kernels: summarize(timings).map(({ name, variant, calls, ms, flops, bytes }) => ({
       name,
       variant,
       calls,
       ms,
       gflops: flops / ms / 1e6,
       fraction: flops / ms / 1e6 / measurement.ceiling.gflops,
+      gbps: bytes / ms / 1e6,
+      fractionOfBandwidth: bytes / ms / 1e6 / measurement.ceiling.gbps,
     })),
   };
   return { row, timings };
