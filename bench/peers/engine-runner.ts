@@ -8,6 +8,7 @@ import { StamModel } from '../../model/stam-model.ts';
 import { weightShapes } from '../../model/weights.ts';
 import { loadedLibraries } from './driver.ts';
 import type { Runner } from './protocol.ts';
+import { stopwatch } from './stopwatch.ts';
 
 export function engineRunner(): Runner {
   let stam: StamModel | undefined;
@@ -30,17 +31,14 @@ export function engineRunner(): Runner {
       return { version, dtype: stam.storage, adapter: device.capabilities.adapter, libraries: loadedLibraries() };
     },
     async warmUp() {
-      const begin = performance.now();
-      const program = await loaded().program(1);
-      await program.warmUp();
-      return { ms: performance.now() - begin, logits: new Float32Array() };
+      const { ms, cpuMs } = await stopwatch(async () => (await loaded().program(1)).warmUp());
+      return { ms, cpuMs, logits: new Float32Array() };
     },
     async run() {
       const { frames, imageSize } = loaded().config;
       const pixels = unit(1, 'frames', frames * 3 * imageSize ** 2);
-      const begin = performance.now();
-      const logits = (await loaded().run(pixels)).get('logits') ?? new Float32Array();
-      return { ms: performance.now() - begin, logits };
+      const { result, ms, cpuMs } = await stopwatch(() => loaded().run(pixels));
+      return { ms, cpuMs, logits: result.get('logits') ?? new Float32Array() };
     },
   };
 }

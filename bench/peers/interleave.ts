@@ -28,8 +28,8 @@ export interface Contestant {
 }
 
 interface State extends Contestant {
-  row: Omit<ProgramRow, 'msPerVideo' | 'videosPerSecond'>;
-  readonly times: number[];
+  row: Omit<ProgramRow, 'msPerVideo' | 'videosPerSecond' | 'cpuMsPerVideo'>;
+  readonly times: { readonly ms: number; readonly cpuMs: number }[];
 }
 
 /** Loads, warms up, runs and checks all programs. Throws when one of them fails or computes something else, or runs elsewhere. */
@@ -85,7 +85,7 @@ async function runVideo(contest: Contest, state: State, video: number): Promise<
   }
   const error = checkLogits(`${program.name}: ${model}`, result.logits, { reference, storage: row.dtype });
   state.row = { ...row, maxAbsError: Math.max(error, row.maxAbsError ?? 0) };
-  if (video > 0) state.times.push(result.ms);
+  if (video > 0) state.times.push(result);
   log(`${program.name}: ${label}: ${seconds(result.ms)}, max error ${error.toExponential(1)}`);
 }
 
@@ -105,13 +105,21 @@ function requireDriver(name: string, driver: Driver | undefined, { libraries }: 
   });
 }
 
-function finish(row: State['row'], times: readonly number[]): ProgramRow {
-  if (row.stoppedAfterMs !== null) return { ...row, msPerVideo: null, videosPerSecond: null };
-  const median = times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)];
-  const msPerVideo = { median, min: Math.min(...times), max: Math.max(...times), runs: times.length };
-  return { ...row, msPerVideo, videosPerSecond: 1000 / median };
+function finish(row: State['row'], times: State['times']): ProgramRow {
+  if (row.stoppedAfterMs !== null) {
+    return { ...row, msPerVideo: null, videosPerSecond: null, cpuMsPerVideo: null };
+  }
+  const walls = times.map(({ ms }) => ms);
+  const median = middle(walls);
+  return {
+    ...row,
+    msPerVideo: { median, min: Math.min(...walls), max: Math.max(...walls), runs: walls.length },
+    videosPerSecond: 1000 / median,
+    cpuMsPerVideo: middle(times.map(({ cpuMs }) => cpuMs)),
+  };
 }
 
+const middle = (values: readonly number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 const overLimit = (name: string, what: string, limitMs: number) =>
   `${name}: ended, ${seconds(limitMs)} ${what} is the limit`;
 const seconds = (ms: number) => `${(ms / 1000).toPrecision(3)} s`;

@@ -5,7 +5,8 @@ import { unit } from '../../loaders/synthetic.ts';
 import type { StamConfig } from '../../model/config.ts';
 import { namedConfig } from '../../model/config.ts';
 import { loadedLibraries } from './driver.ts';
-import type { Runner } from './protocol.ts';
+import type { Runner, RunReply } from './protocol.ts';
+import { stopwatch } from './stopwatch.ts';
 
 /** The part of onnxruntime-node that is used. */
 interface Onnxruntime {
@@ -19,7 +20,7 @@ interface Session {
 }
 
 export function onnxruntimeRunner(): Runner {
-  let run: ((session: 'model' | 'warmUpModel') => Promise<{ ms: number; logits: Float32Array }>) | undefined;
+  let run: ((session: 'model' | 'warmUpModel') => Promise<RunReply>) | undefined;
   return {
     async load({ model, peer }) {
       if (!peer) throw new Error('nothing says where it is installed');
@@ -41,8 +42,7 @@ export function onnxruntimeRunner(): Runner {
     },
     async warmUp() {
       if (!run) throw new Error('no model is loaded');
-      const { ms } = await run('warmUpModel');
-      return { ms, logits: new Float32Array() };
+      return { ...(await run('warmUpModel')), logits: new Float32Array() };
     },
     async run() {
       if (!run) throw new Error('no model is loaded');
@@ -55,9 +55,9 @@ async function runOnce(
   { Tensor }: Onnxruntime,
   session: Session,
   { frames, imageSize }: StamConfig,
-): Promise<{ ms: number; logits: Float32Array }> {
+): Promise<RunReply> {
   const pixels = unit(1, 'frames', frames * 3 * imageSize ** 2);
-  const begin = performance.now();
-  const { logits } = await session.run({ frames: new Tensor('float32', pixels, [frames, 3, imageSize, imageSize]) });
-  return { ms: performance.now() - begin, logits: Float32Array.from(logits.data) };
+  const feeds = { frames: new Tensor('float32', pixels, [frames, 3, imageSize, imageSize]) };
+  const { result, ms, cpuMs } = await stopwatch(() => session.run(feeds));
+  return { ms, cpuMs, logits: Float32Array.from(result.logits.data) };
 }

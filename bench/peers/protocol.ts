@@ -39,6 +39,8 @@ export interface LoadReply {
 
 export interface RunReply {
   readonly ms: number;
+  /** Processor time of all threads of the process meanwhile. On a software adapter it tells what a busy machine hides. */
+  readonly cpuMs: number;
   /** Empty after a warm-up. */
   readonly logits: Float32Array;
 }

@@ -23,6 +23,8 @@ export interface ProgramRow {
     readonly runs: number;
   } | null;
   readonly videosPerSecond: number | null;
+  /** Median processor time of all threads: on a software adapter what a busy machine does not change. */
+  readonly cpuMsPerVideo: number | null;
   /** Largest |logit difference| to the official code over all its videos. */
   readonly maxAbsError: number | null;
   /** The limit, when the program was ended for it; null when it finished all its videos. */
@@ -66,19 +68,25 @@ export function peerTable({ adapter, pinning, model, programs, ratio, warmUpVide
       { title: 'program' },
       { title: 'driver in memory' },
       { title: 'dtype' },
-      ...['videos', 'ms/video (min-max)', 'videos/s', 'max error'].map((title) => ({ title, align: 'right' as const })),
+      ...['videos', 'ms/video (min-max)', 'videos/s', 'CPU ms/video', 'max error'].map((title) => ({
+        title,
+        align: 'right' as const,
+      })),
     ],
-    programs.map(({ name, version, driver, dtype, msPerVideo, videosPerSecond, maxAbsError, stoppedAfterMs }) => [
-      `${name} ${version}`,
-      driver ?? undefined,
-      dtype,
-      `${msPerVideo?.runs ?? 0}`,
-      msPerVideo
-        ? `${figure(msPerVideo.median)} (${figure(msPerVideo.min)}-${figure(msPerVideo.max)})`
-        : `did not finish in ${figure(stoppedAfterMs ?? 0)}`,
-      videosPerSecond?.toPrecision(3),
-      maxAbsError?.toExponential(1),
-    ]),
+    programs.map(
+      ({ name, version, driver, dtype, msPerVideo, videosPerSecond, cpuMsPerVideo, maxAbsError, stoppedAfterMs }) => [
+        `${name} ${version}`,
+        driver ?? undefined,
+        dtype,
+        `${msPerVideo?.runs ?? 0}`,
+        msPerVideo
+          ? `${figure(msPerVideo.median)} (${figure(msPerVideo.min)}-${figure(msPerVideo.max)})`
+          : `did not finish in ${figure(stoppedAfterMs ?? 0)}`,
+        videosPerSecond?.toPrecision(3),
+        cpuMsPerVideo === null ? undefined : figure(cpuMsPerVideo),
+        maxAbsError?.toExponential(1),
+      ],
+    ),
   );
   const [ours, theirs] = programs;
   const factor = ratio && `${ratio.isLowerBound ? 'at least ' : ''}${ratio.value.toPrecision(3)} times`;

@@ -13,9 +13,9 @@ process.on('message', ({ task, request }) => {
     process.stderr.write('the driver is gone\n', () => process.exit(7));
   } else if (FAKE === 'refusal') {
     process.send({ error: 'no memory left' });
-  } else if (task === 'warmUp') process.send({ reply: { ms: 5, logits: new Float32Array() } });
+  } else if (task === 'warmUp') process.send({ reply: { ms: 5, cpuMs: 9, logits: new Float32Array() } });
   else {
     const logits = Float32Array.of(1, 2, FAKE === 'wrong' ? 3.001 : 3);
-    process.send({ reply: { ms: name === 'theirs' ? 30 : 10, logits } });
+    process.send({ reply: { ms: name === 'theirs' ? 30 : 10, cpuMs: 18, logits } });
   }
 });

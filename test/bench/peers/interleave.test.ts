@@ -57,6 +57,7 @@ test('the programs take turns, and only what follows the warm-up is timed', asyn
     'theirs: video 2 of 2',
   ]);
   expect(ours.msPerVideo).toEqual({ median: 10, min: 10, max: 10, runs: 2 });
+  expect(ours.cpuMsPerVideo).toBe(18);
   expect(theirs).toMatchObject({
     version: '1.2.3 stam_16',
     videosPerSecond: 1000 / 30,
