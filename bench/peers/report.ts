@@ -98,8 +98,11 @@ export function peerTable({ adapter, pinning, model, programs, ratio, warmUpVide
     `${model} on ${formatAdapter(adapter)}; ${pinning}`,
     table,
     `a time is from frames in memory to logits in memory; ${before}`,
+    ...(programs.some(({ msPerVideo }) => msPerVideo?.runs === 1) ? [once] : []),
     factor ? `${theirs.name} takes ${factor} as long as ${ours.name}` : `${ours.name} did not finish: no ratio`,
   ].join('\n');
 }
 
+const once =
+  'one video of each: other work on this machine may have met one of them only; CPU ms tells on a software adapter';
 const figure = (ms: number) => (ms >= 1000 ? Math.round(ms).toLocaleString('en-US') : ms.toPrecision(3));
