@@ -51,7 +51,7 @@ export const peers = defineCommand({
       minimum: 1,
       default: 900,
       placeholder: 'SECONDS',
-      description: 'what one video of a program may take; then it is ended and reported as not finished',
+      description: 'what one video of onnxruntime may take; then it is ended, and the ratio is a lower bound',
     },
     json: { type: 'string', placeholder: 'FILE', description: 'writes the report as JSON' },
   },
@@ -75,13 +75,16 @@ export const peers = defineCommand({
           reference: await referenceLogits(model, signal),
           videos: values.videos ?? (pin.adapter.software ? 1 : 10),
           warmUpVideos,
-          limitMs: values.limit * 1000,
           driver: pin.driver,
           log,
         },
         [
           { program: start('stam-webgpu', pin.env), load: { model, dtype: values.dtype } },
-          { program: start('onnxruntime-node', pin.env), load: { model, dtype: 'f32', peer } },
+          {
+            program: start('onnxruntime-node', pin.env),
+            load: { model, dtype: 'f32', peer },
+            limitMs: values.limit * 1000,
+          },
         ],
       );
       const [ours, theirs] = rows;

@@ -15,8 +15,6 @@ export interface Contest {
   /** Timed videos of each program, and whole ones before them that are not timed. */
   readonly videos: number;
   readonly warmUpVideos: number;
-  /** What a program may take for one video, or to warm up; then it is ended and the time becomes a lower bound. */
-  readonly limitMs: number;
   /** What every program must have loaded; undefined where drivers cannot be told. */
   readonly driver: Driver | undefined;
   readonly log: (line: string) => void;
@@ -25,6 +23,8 @@ export interface Contest {
 export interface Contestant {
   readonly program: Program;
   readonly load: LoadRequest;
+  /** What it may take for one video, or to warm up; then it is ended and the limit is a lower bound of its time. */
+  readonly limitMs?: number;
 }
 
 interface State extends Contestant {
@@ -44,8 +44,8 @@ export async function interleave(contest: Contest, contestants: readonly Contest
   return states.map(({ row, times }) => finish(row, times));
 }
 
-async function begin({ log, limitMs, driver }: Contest, contestant: Contestant): Promise<State> {
-  const { program, load } = contestant;
+async function begin({ log, driver }: Contest, contestant: Contestant): Promise<State> {
+  const { program, load, limitMs } = contestant;
   const start = performance.now();
   const loaded = await program.ask('load', load);
   if (loaded === outOfTime) throw new RangeError(`${program.name}: loading has no limit`);
@@ -54,7 +54,9 @@ async function begin({ log, limitMs, driver }: Contest, contestant: Contestant):
   log(`${program.name} ${loaded.version}: loaded in ${seconds(loadMs)}, compiling`);
   const warm = await program.ask('warmUp', {}, limitMs);
   const isOver = warm === outOfTime;
-  log(isOver ? overLimit(program.name, 'to warm up', limitMs) : `${program.name}: warmed up in ${seconds(warm.ms)}`);
+  log(
+    isOver ? overLimit(program.name, 'to warm up', limitMs ?? 0) : `${program.name}: warmed up in ${seconds(warm.ms)}`,
+  );
   return {
     ...contestant,
     times: [],
@@ -67,20 +69,20 @@ async function begin({ log, limitMs, driver }: Contest, contestant: Contestant):
       loadMs,
       warmUpMs: isOver ? null : warm.ms,
       maxAbsError: null,
-      stoppedAfterMs: isOver ? limitMs : null,
+      stoppedAfterMs: isOver ? (limitMs ?? 0) : null,
     },
   };
 }
 
 async function runVideo(contest: Contest, state: State, video: number): Promise<void> {
-  const { log, limitMs, videos, model, reference } = contest;
-  const { program, row } = state;
+  const { log, videos, model, reference } = contest;
+  const { program, row, limitMs } = state;
   const label = video > 0 ? `video ${video} of ${videos}` : 'a video that is not timed';
   log(`${program.name}: ${label}`);
   const result = await program.ask('run', {}, limitMs);
   if (result === outOfTime) {
-    state.row = { ...row, stoppedAfterMs: limitMs };
-    log(overLimit(program.name, 'for one video', limitMs));
+    state.row = { ...row, stoppedAfterMs: limitMs ?? 0 };
+    log(overLimit(program.name, 'for one video', limitMs ?? 0));
     return;
   }
   const error = checkLogits(`${program.name}: ${model}`, result.logits, { reference, storage: row.dtype });

@@ -44,8 +44,8 @@ export interface PeerReport {
   readonly warmUpVideos: number;
   /** This engine first. */
   readonly programs: readonly ProgramRow[];
-  /** The peer's time by this engine's; null when this engine did not finish. */
-  readonly ratio: Ratio | null;
+  /** The peer's time by this engine's. */
+  readonly ratio: Ratio;
 }
 
 export interface Ratio {
@@ -54,9 +54,9 @@ export interface Ratio {
   readonly isLowerBound: boolean;
 }
 
-/** How many times as long the peer takes for a video; null when this engine was the one that did not finish. */
-export function ratioOf(ours: ProgramRow, theirs: ProgramRow): Ratio | null {
-  if (!ours.msPerVideo) return null;
+/** How many times as long the peer takes for a video. Throws RangeError unless this engine, which has no limit, has finished. */
+export function ratioOf(ours: ProgramRow, theirs: ProgramRow): Ratio {
+  if (!ours.msPerVideo) throw new RangeError(`${ours.name}: no time to compare with`);
   const theirMs = theirs.msPerVideo?.median ?? theirs.stoppedAfterMs ?? 0;
   return { value: theirMs / ours.msPerVideo.median, isLowerBound: theirs.msPerVideo === null };
 }
@@ -89,7 +89,7 @@ export function peerTable({ adapter, pinning, model, programs, ratio, warmUpVide
     ),
   );
   const [ours, theirs] = programs;
-  const factor = ratio && `${ratio.isLowerBound ? 'at least ' : ''}${ratio.value.toPrecision(3)} times`;
+  const factor = `${ratio.isLowerBound ? 'at least ' : ''}${ratio.value.toPrecision(3)} times`;
   const before =
     warmUpVideos > 0
       ? `${warmUpVideos} videos of each ran before, not timed`
@@ -99,7 +99,7 @@ export function peerTable({ adapter, pinning, model, programs, ratio, warmUpVide
     table,
     `a time is from frames in memory to logits in memory; ${before}`,
     ...(programs.some(({ msPerVideo }) => msPerVideo?.runs === 1) ? [once] : []),
-    factor ? `${theirs.name} takes ${factor} as long as ${ours.name}` : `${ours.name} did not finish: no ratio`,
+    `${theirs.name} takes ${factor} as long as ${ours.name}`,
   ].join('\n');
 }
 

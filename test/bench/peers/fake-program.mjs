@@ -4,7 +4,21 @@ const [name] = process.argv.slice(2);
 
 process.on('disconnect', () => process.exit());
 process.on('message', ({ task, request }) => {
-  if (task === 'load') {
+  if (task === 'adapter') {
+    // the driver good.json shows the adapter asked for, many.json a second one beside it, any other driver something else
+    const driver = (process.env.VK_DRIVER_FILES ?? '').split(/[/:]/).at(-1);
+    const isSeen = request.choice !== 'auto' || driver === 'good.json' || driver === 'many.json';
+    const adapter = {
+      vendor: 'v',
+      architecture: '',
+      device: isSeen ? 'wanted' : 'other',
+      description: '',
+      software: false,
+    };
+    process.send({
+      reply: { adapter, origin: 'system', names: driver === 'many.json' ? ['wanted', 'second'] : ['wanted'] },
+    });
+  } else if (task === 'load') {
     const libraries = ['libc.so.6', FAKE_LIBRARY];
     process.send({ reply: { version: `1.2.3 ${request.model}`, dtype: 'f32', adapter: undefined, libraries } });
   } else if (FAKE === 'slow' && name === 'theirs') {
