@@ -1,4 +1,4 @@
-// Bundles the command (dist/cli.js) and the library (dist/index.js).
+// Bundles the command (dist/cli.js), what it runs beside a peer (dist/peer.js) and the library (dist/index.js).
 //   node build.mjs              builds
 //   node build.mjs --if-stale   builds only when a source is newer than the last build
 // Silent unless something is wrong.
@@ -23,7 +23,7 @@ try {
 }
 
 async function buildAll() {
-  for (const entry of ['index.ts', 'cli/main.ts']) {
+  for (const entry of ['index.ts', 'cli/main.ts', 'bench/peers/child.ts']) {
     if (!existsSync(join(root, entry))) throw new Error(`${entry}: missing; it is what the bundle begins with`);
   }
   const begin = new Date();
@@ -43,7 +43,10 @@ async function buildAll() {
   const results = await Promise.all([
     build({
       ...common,
-      entryPoints: [{ in: 'cli/main.ts', out: 'cli' }],
+      entryPoints: [
+        { in: 'cli/main.ts', out: 'cli' },
+        { in: 'bench/peers/child.ts', out: 'peer' },
+      ],
       platform: 'node',
       target: 'node20',
       banner: { js: '#!/usr/bin/env node' },

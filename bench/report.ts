@@ -12,6 +12,10 @@ export interface KernelRow {
   readonly gflops: number;
   /** Of the adapter's arithmetic ceiling. */
   readonly fraction: number;
+  /** Billions of bytes a second, each binding counted once: what the kernel cannot avoid to move. */
+  readonly gbps: number;
+  /** Of the adapter's measured bandwidth. Above 1 where caches answer. */
+  readonly fractionOfBandwidth: number;
 }
 
 export interface BenchRow {
@@ -26,9 +30,13 @@ export interface BenchRow {
   readonly fractionOfCeiling: number;
   readonly weightBytes: number;
   readonly peakBytes: number;
+  /** From the first weight read to the last byte on the GPU; compileMs overlaps it. */
+  readonly uploadMs: number;
   /** From the first weight read to the model being ready; compileMs overlaps it. */
   readonly loadMs: number;
   readonly compileMs: number;
+  /** Distinct pipelines compiled for this row: what earlier rows compiled is not counted again. */
+  readonly pipelines: number;
   readonly tuneMs: number;
   /** The first logits after loading, with whatever the driver compiles only now. */
   readonly firstVideoMs: number;

@@ -38,21 +38,30 @@ export function benchTable(rows: readonly BenchRow[]): string {
   );
 }
 
-/** One line a kernel variant, the longest first. */
+/** One line a kernel variant, the longest first: `of ceiling` is of the ceiling that it is nearer to, and `bound` says which. */
 export function kernelTable(kernels: readonly KernelRow[]): string {
   const total = kernels.reduce((sum, { ms }) => sum + ms, 0);
   return table(
-    ['kernel', 'variant', 'calls', 'ms', 'share', 'GFLOP/s', 'of ceiling'],
-    kernels.map(({ name, variant, calls, ms, gflops, fraction }) => [
+    ['kernel', 'variant', 'calls', 'ms', 'share', 'GFLOP/s', 'GB/s', 'of ceiling', 'bound'],
+    kernels.map(({ name, variant, calls, ms, gflops, fraction, gbps, fractionOfBandwidth }) => [
       name,
       variant,
       `${calls}`,
       ms.toFixed(1),
       percent(ms / total),
       figure(gflops),
-      percent(fraction),
+      figure(gbps),
+      percent(Math.max(fraction, fractionOfBandwidth)),
+      fraction >= fractionOfBandwidth ? 'arithmetic' : 'memory',
     ]),
   );
+}
+
+/** What stands between the start of a program and its first result. */
+export function coldStart({ model, uploadMs, compileMs, tuneMs, firstVideoMs, pipelines }: BenchRow): string {
+  const ms = (value: number) => formatNumber(Math.round(value));
+  const stages = `upload ${ms(uploadMs)}, compile ${ms(compileMs)} (overlapping), tune ${ms(tuneMs)}`;
+  return `${model} cold start: ${stages}, first logits ${ms(firstVideoMs)} ms; ${pipelines} pipelines`;
 }
 
 /** The paper's figures, marked as such. */
@@ -67,7 +76,7 @@ export function paperTable(): string {
 
 /** Text columns are the first; figures with units are aligned right like numbers. */
 function table(titles: readonly string[], rows: readonly (readonly string[])[]): string {
-  const isText = (title: string) => ['model', 'kernel', 'variant', 'dtype'].includes(title);
+  const isText = (title: string) => ['model', 'kernel', 'variant', 'dtype', 'bound'].includes(title);
   return formatTable(
     titles.map((title) => ({ title, align: isText(title) ? 'left' : 'right' })),
     rows,

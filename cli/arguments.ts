@@ -118,7 +118,9 @@ function expected(option: Exclude<Option, { type: 'flag' }>): string {
 function checkPositionals({ positionals }: Command, given: readonly string[]): void {
   const empty = given.indexOf('');
   const missing = positionals[empty >= 0 ? Math.min(empty, positionals.length - 1) : given.length];
-  if (missing) throw new UsageError(`${missing.placeholder}: missing; expected ${missing.description}`);
+  if (missing && (!missing.optional || empty >= 0)) {
+    throw new UsageError(`${missing.placeholder}: missing; expected ${missing.description}`);
+  }
   const isOpen = positionals.some(({ repeated }) => repeated);
   if (!isOpen && given.length > positionals.length) {
     const want = positionals.map(({ placeholder }) => placeholder).join(' ') || 'options only';

@@ -1,27 +1,33 @@
 // stam bench: videos per second on this adapter, beside the paper's.
 import fs from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import { measureCeiling } from '../bench/ceiling.ts';
+import { compareReports, comparisonText, parseReport, regressions } from '../bench/compare.ts';
 import { measure } from '../bench/harness.ts';
 import type { BenchReport, BenchRow } from '../bench/report.ts';
-import { benchTable, kernelTable, paperTable } from '../bench/tables.ts';
+import { benchTable, coldStart, kernelTable, paperTable } from '../bench/tables.ts';
 import { formatAdapter } from '../engine/device.ts';
 import type { Timing } from '../engine/profiler.ts';
 import { chromeTrace } from '../engine/profiler.ts';
 import { version } from '../engine/version.ts';
-import { fileSource } from '../loaders/node-source.ts';
-import { openSafetensors } from '../loaders/safetensors.ts';
 import { configs } from '../model/config.ts';
 import { adapterOption, dtypeOption, openDevice } from './adapter.ts';
 import { defineCommand, UsageError } from './command.ts';
 import { computeProgress, loadProgress } from './load-progress.ts';
 import { openModelSource, syntheticSeed } from './model-source.ts';
+import { referenceLogits } from './reference.ts';
 
 /** `stam bench [--models stam_16,...]`. */
 export const bench = defineCommand({
   name: 'bench',
   summary: 'measures videos per second and checks the logits against the official code',
-  positionals: [],
+  positionals: [
+    {
+      placeholder: 'REPORT',
+      description: 'with --compare: two files that --json wrote',
+      repeated: true,
+      optional: true,
+    },
+  ],
   options: {
     models: {
       type: 'choice',
@@ -56,8 +62,18 @@ export const bench = defineCommand({
       description: 'writes a Chrome trace and prints the time of each kernel',
     },
     json: { type: 'string', placeholder: 'FILE', description: 'writes the report as JSON' },
+    compare: { type: 'flag', description: 'measures nothing and compares two reports, the earlier one first' },
+    threshold: {
+      type: 'number',
+      minimum: 0,
+      default: 10,
+      placeholder: 'PERCENT',
+      description: 'with --compare: the loss of videos per second that is a failure',
+    },
   },
-  async run({ values, signal, stdout, log, progress }) {
+  async run({ values, positionals, signal, stdout, log, progress }) {
+    if (values.compare) return compare(positionals, values.threshold, stdout);
+    if (positionals.length > 0) throw new UsageError(`too many arguments; got '${positionals[0]}' without --compare`);
     const device = await openDevice(values.adapter, log);
     const { adapter, features } = device.capabilities;
     const { batch } = values;
@@ -120,6 +136,7 @@ export const bench = defineCommand({
       `${formatAdapter(adapter)}, ceiling ${ceiling.gflops.toFixed(1)} GFLOP/s, ${ceiling.gbps.toFixed(1)} GB/s\n`,
     );
     stdout(benchTable(rows));
+    for (const row of rows) stdout(coldStart(row));
     if (values.profile !== undefined) {
       for (const row of rows) stdout(`\n${row.model}\n${kernelTable(row.kernels)}`);
       await fs.writeFile(values.profile, chromeTrace(timings, formatAdapter(adapter)));
@@ -131,14 +148,19 @@ export const bench = defineCommand({
   },
 });
 
-/** The official code's logits for synthetic weights and frames of seed 1. */
-async function referenceLogits(model: string, signal: AbortSignal): Promise<Float32Array> {
-  // bench/reference lies beside dist/ in the package as it lies beside cli/ in the sources
-  const file = new URL(`../bench/reference/${model}.io.safetensors`, import.meta.url);
-  const checkpoint = await openSafetensors(await fileSource(fileURLToPath(file)), { signal });
-  try {
-    return await checkpoint.read('logits', signal);
-  } finally {
-    await checkpoint.close();
-  }
+/** Prints how two reports differ. Throws when the later one is slower by more than `threshold` percent. */
+async function compare(files: readonly string[], threshold: number, stdout: (text: string) => void): Promise<void> {
+  if (files.length !== 2) throw new UsageError(`--compare: got ${files.length} files, expected two reports`);
+  const [before, after] = await Promise.all(
+    files.map(async (file) => {
+      const text = await fs.readFile(file, 'utf8').catch((error) => {
+        throw new UsageError(`${file}: cannot be read; ${error instanceof Error ? error.message : error}`);
+      });
+      return parseReport(file, text);
+    }),
+  );
+  const comparison = compareReports(before, after);
+  stdout(comparisonText(comparison));
+  const slower = regressions(comparison, threshold);
+  if (slower.length > 0) throw new Error(`${slower.join('; ')}; allowed are ${threshold} %`);
 }

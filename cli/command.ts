@@ -56,13 +56,14 @@ export type OptionValues = Readonly<Record<string, OptionValue>>;
 /** The parsed values of a known table of options. */
 export type Values<O extends Options> = { readonly [Name in keyof O]: ValueOf<O[Name]> };
 
-/** One argument without a name. None can be left out; the last may be repeated. */
+/** One argument without a name. The last may be repeated, and only the last may be left out. */
 export interface Positional {
   /** For --help and messages, for example FILE. */
   readonly placeholder: string;
   readonly description: string;
   /** One or more. */
   readonly repeated?: true;
+  readonly optional?: true;
 }
 
 /** What a running command gets. It holds no process-wide state, so tests run commands inside their own process. */

@@ -4,8 +4,9 @@ import { bench } from './bench.ts';
 import type { Command } from './command.ts';
 import { info } from './info.ts';
 import { inspect } from './inspect.ts';
+import { peers } from './peers.ts';
 import { run } from './run.ts';
 import { selftest } from './selftest.ts';
 
 /** What `stam COMMAND` can be. */
-export const commands: readonly Command[] = [bench, run, inspect, selftest, info];
+export const commands: readonly Command[] = [bench, peers, run, inspect, selftest, info];

@@ -47,8 +47,9 @@ export function commandHelp({ name, summary, positionals, options }: Command): s
   ].join('\n');
 }
 
-function positionalForm({ placeholder, repeated }: Positional): string {
-  return repeated ? `${placeholder}...` : placeholder;
+function positionalForm({ placeholder, repeated, optional }: Positional): string {
+  const term = repeated ? `${placeholder}...` : placeholder;
+  return optional ? `[${term}]` : term;
 }
 
 function form(name: string, option: Option): string {

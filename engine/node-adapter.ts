@@ -126,8 +126,16 @@ function loadVulkanLoader(file: string): void {
   }
 }
 
-/** Unpacks the driver once per user and version; returns its folder. */
-function unpackBundledDriver(): string | undefined {
+/** Where this project keeps what can be had again: in the user's own cache, because code is loaded from there. */
+export function cacheFolder(): string {
+  return path.join(process.env['XDG_CACHE_HOME'] ?? path.join(os.homedir(), '.cache'), 'stam-webgpu');
+}
+
+/**
+ * Unpacks the software driver once per user and version; returns the folder of vk_swiftshader_icd.json and libvulkan.so.1, or
+ * undefined where the npm package that carries them is not installed.
+ */
+export function unpackBundledDriver(): string | undefined {
   if (process.platform !== 'linux') return undefined;
   let root: string;
   try {
@@ -139,9 +147,7 @@ function unpackBundledDriver(): string | undefined {
   const { version } = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8')) as { version: string };
   const archive = path.join(root, 'bin', 'swiftshader.tar.br');
   if (!fs.existsSync(archive)) return undefined;
-  // in the user's own cache and not in a shared temporary folder: code is loaded from there
-  const cache = process.env['XDG_CACHE_HOME'] ?? path.join(os.homedir(), '.cache');
-  const folder = path.join(cache, 'stam-webgpu', `swiftshader-${version}`);
+  const folder = path.join(cacheFolder(), `swiftshader-${version}`);
   if (fs.existsSync(folder)) return folder;
   const partial = `${folder}.${randomUUID()}`;
   fs.mkdirSync(partial, { recursive: true, mode: 0o700 });

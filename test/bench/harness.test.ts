@@ -55,11 +55,16 @@ test('a measured row has every field, checked logits and the kernels that ran', 
     row.firstVideoMs,
     row.encodeMs,
     row.weightBytes,
+    row.uploadMs,
+    row.pipelines,
   ]) {
     expect(value).toBeGreaterThan(0);
   }
   expect(row.peakBytes).toBeGreaterThan(row.weightBytes);
   expect(row.kernels.reduce((calls, kernel) => calls + kernel.calls, 0)).toBe(timings.length);
+  // what earlier kernels compiled is not counted again
+  expect(row.pipelines).toBeLessThanOrEqual(device.pipelines.size);
+  for (const { gbps, fractionOfBandwidth } of row.kernels) expect(fractionOfBandwidth).toBeCloseTo(gbps / 10);
   const text = benchTable([row]) + kernelTable(row.kernels) + paperTable();
   expect(text).toContain('tiny-a');
   expect(text).toContain('not measured here');

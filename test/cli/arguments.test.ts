@@ -142,6 +142,13 @@ test('positionals are counted', () => {
   });
 });
 
+test('a last positional that is optional may be left out, but not be empty', () => {
+  const optional: Command = { ...merge, positionals: [{ ...merge.positionals[0], optional: true }] };
+  expect(parseArguments(optional, [])).toMatchObject({ positionals: [] });
+  expect(parseArguments(optional, ['a', 'b'])).toMatchObject({ positionals: ['a', 'b'] });
+  expect(refusal([''], optional)).toBe('FILE: missing; expected a result file');
+});
+
 test('help wins over everything that is wrong', () => {
   expect(parseArguments(paint, ['--xyzzy', '--help'])).toEqual({ help: true });
   expect(parseArguments(paint, ['-h'])).toEqual({ help: true });

@@ -17,8 +17,8 @@ describe.each(commands)('$name', ({ name, summary, positionals, options }) => {
     expect(summary).toMatch(/^.{5,90}$/);
   });
 
-  test('repeats no positional but the last', () => {
-    expect(positionals.slice(0, -1).filter(({ repeated }) => repeated)).toEqual([]);
+  test('repeats no positional but the last, and can do without no other', () => {
+    expect(positionals.slice(0, -1).filter(({ repeated, optional }) => repeated || optional)).toEqual([]);
   });
 
   test('has no option of its own called help', () => expect(Object.keys(options)).not.toContain('help'));
