@@ -4,6 +4,7 @@ import type { StorageType } from '../engine/dtype.ts';
 import { StamError } from '../engine/errors.ts';
 import type { Timing } from '../engine/profiler.ts';
 import { Profiler, summarize } from '../engine/profiler.ts';
+import type { TuneMode } from '../engine/tuning.ts';
 import type { Checkpoint } from '../loaders/checkpoint.ts';
 import { unit } from '../loaders/synthetic.ts';
 import type { StamConfig } from '../model/config.ts';
@@ -18,6 +19,7 @@ export interface Measurement {
   readonly config: StamConfig;
   readonly checkpoint: Checkpoint;
   readonly dtype: DType;
+  readonly tune: TuneMode;
   /** V: videos of one run. */
   readonly batch: number;
   /** Timed runs; each takes `batch` videos. */
@@ -41,8 +43,9 @@ export async function measure(
   device.memory.resetPeak();
   const pipelinesBefore = device.pipelines.size;
   const begin = performance.now();
-  const { dtype, onLoad } = measurement;
-  const stam = await StamModel.load(device, config, checkpoint, { dtype, videos: batch, signal, onProgress: onLoad });
+  const { dtype, tune, onLoad } = measurement;
+  const options = { dtype, tune, videos: batch, signal, onProgress: onLoad };
+  const stam = await StamModel.load(device, config, checkpoint, options);
   const loadMs = performance.now() - begin;
   const frames = repeat(unit(1, 'frames', config.frames * 3 * config.imageSize ** 2), batch);
   const program = await stam.program(batch);
@@ -93,7 +96,8 @@ export async function measure(
     uploadMs: stam.loadTimes.uploadMs,
     compileMs: stam.loadTimes.compileMs,
     pipelines: device.pipelines.size - pipelinesBefore,
-    tuneMs: 0,
+    tuneMs: stam.loadTimes.tuneMs,
+    tuning: { origin: stam.tuning.origin, problems: stam.tuning.tuning?.problems ?? [] },
     firstVideoMs: warmUpMs + times[0],
     encodeMs,
     maxAbsError: error,

@@ -1,6 +1,7 @@
 // What a bench run reports: the JSON of `stam bench --json` and of results/.
 import type { AdapterDescription } from '../engine/device.ts';
 import type { StorageType } from '../engine/dtype.ts';
+import type { TunedProblem } from '../engine/tuner.ts';
 import type { Ceiling } from './ceiling.ts';
 
 export interface KernelRow {
@@ -38,6 +39,8 @@ export interface BenchRow {
   /** Distinct pipelines compiled for this row: what earlier rows compiled is not counted again. */
   readonly pipelines: number;
   readonly tuneMs: number;
+  /** Where the choice of kernels comes from, and what was tried for each problem. */
+  readonly tuning: { readonly origin: string; readonly problems: readonly TunedProblem[] };
   /** The first logits after loading, with whatever the driver compiles only now. */
   readonly firstVideoMs: number;
   /** Recording and submitting one run on the host. */

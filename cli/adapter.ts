@@ -16,6 +16,14 @@ export const dtypeOption = {
   description: 'how numbers are stored; auto is f16 on a GPU that computes with it, else f32',
 } as const;
 
+export const tuneOption = {
+  type: 'choice',
+  choices: ['off', 'cached', 'full'],
+  default: 'cached',
+  description:
+    'how kernels are chosen: by rule, by the last tuning (a GPU without one is tuned now), or by trying the candidates in any case',
+} as const;
+
 /** The adapter asked for, with everything the engine can use. Its name goes to the log: nobody is to guess what computed a result. */
 export async function openDevice(choice: string | undefined, log: (line: string) => void): Promise<Device> {
   const { adapter, origin } = await requestNodeAdapter(choice ?? process.env['STAM_ADAPTER'] ?? 'auto');

@@ -8,9 +8,10 @@ import { benchTable, coldStart, kernelTable, paperTable } from '../bench/tables.
 import { formatAdapter } from '../engine/device.ts';
 import type { Timing } from '../engine/profiler.ts';
 import { chromeTrace } from '../engine/profiler.ts';
+import { formatTuned } from '../engine/tuner.ts';
 import { version } from '../engine/version.ts';
 import { configs } from '../model/config.ts';
-import { adapterOption, dtypeOption, openDevice } from './adapter.ts';
+import { adapterOption, dtypeOption, openDevice, tuneOption } from './adapter.ts';
 import { defineCommand, UsageError } from './command.ts';
 import { computeProgress, loadProgress } from './load-progress.ts';
 import { openModelSource, syntheticSeed } from './model-source.ts';
@@ -50,12 +51,7 @@ export const bench = defineCommand({
       placeholder: 'synthetic:SEED|FILE',
       description: 'synthetic:1 has reference logits; others are timed unchecked',
     },
-    tune: {
-      type: 'choice',
-      choices: ['off', 'cached', 'full'],
-      default: 'off',
-      description: 'only off has an effect so far: kernels are chosen by rule',
-    },
+    tune: tuneOption,
     profile: {
       type: 'string',
       placeholder: 'FILE.json',
@@ -82,8 +78,6 @@ export const bench = defineCommand({
     if (values.profile !== undefined && !features.has('timestamp-query')) {
       throw new UsageError('--profile: this adapter has no timestamp-query');
     }
-    if (values.tune !== 'off')
-      log(`--tune ${values.tune}: there is no tuner in this version; kernels are chosen by rule`);
     log('measuring the ceilings of the adapter');
     const ceiling = await measureCeiling(device);
     const rows: BenchRow[] = [];
@@ -103,6 +97,7 @@ export const bench = defineCommand({
         config,
         checkpoint,
         dtype: values.dtype,
+        tune: values.tune,
         batch,
         runs,
         warmUps,
@@ -137,6 +132,10 @@ export const bench = defineCommand({
     );
     stdout(benchTable(rows));
     for (const row of rows) stdout(coldStart(row));
+    for (const { model, tuning } of rows) {
+      stdout(`${model}: kernels ${tuning.origin}`);
+      for (const problem of tuning.problems) stdout(`  ${formatTuned(problem)}`);
+    }
     if (values.profile !== undefined) {
       for (const row of rows) stdout(`\n${row.model}\n${kernelTable(row.kernels)}`);
       await fs.writeFile(values.profile, chromeTrace(timings, formatAdapter(adapter)));

@@ -1,12 +1,14 @@
 // stam info: what there is to run on, and which kernels would be chosen.
+import type { Capabilities } from '../engine/device.ts';
 import { formatAdapter } from '../engine/device.ts';
 import { kernelLabel } from '../engine/kernel.ts';
 import { systemAdapterNames } from '../engine/node-adapter.ts';
-import { createPlan } from '../engine/plan.ts';
+import { defaultTextStore } from '../engine/text-stores.ts';
+import { chooseTuned, formatTuned } from '../engine/tuner.ts';
+import { knownTuning } from '../engine/tuning.ts';
 import { version } from '../engine/version.ts';
 import { namedConfig } from '../model/config.ts';
-import { framesPerPass, stamGraph } from '../model/stam.ts';
-import { chooseStorage } from '../model/stam-model.ts';
+import { chooseStorage, Planner } from '../model/stam-model.ts';
 import { adapterOption, openDevice } from './adapter.ts';
 import { defineCommand } from './command.ts';
 import { formatTable } from './table.ts';
@@ -26,9 +28,10 @@ export const info = defineCommand({
     const { capabilities } = device;
     const { adapter, subgroupSize, limits } = capabilities;
     const storage = chooseStorage('auto', device);
-    const config = namedConfig('stam_16');
-    const pass = framesPerPass(config, { videos: 1, storage, wanted: config.frames }, capabilities);
-    const plan = createPlan(stamGraph(config, { videos: 1, storage, framesPerPass: pass }), capabilities);
+    const planner = new Planner(device, namedConfig('stam_16'), storage);
+    const known = await knownTuning(capabilities, planner.use(1), await defaultTextStore());
+    planner.choose = chooseTuned(known.tuning);
+    const plan = planner.plan(1);
     const chosen = new Map<string, { operator: string; kernel: string; calls: number }>();
     for (const command of plan.commands) {
       if (command.kind !== 'dispatch') continue;
@@ -37,13 +40,16 @@ export const info = defineCommand({
       chosen.set(kernel, { operator: command.operator, kernel, calls: before + 1 });
     }
     const features = [...capabilities.features].sort();
-    const why = [
-      `dtype ${storage}: ${storage === 'f16' ? 'a GPU with shader-f16' : adapter.software ? 'a software adapter gains nothing from f16 arithmetic' : 'no shader-f16'}`,
-      subgroupSize === undefined
-        ? 'matmul-tile: subgroups are missing or of varying size'
+    const reason =
+      storage === 'f16'
+        ? 'a GPU with shader-f16'
         : adapter.software
-          ? `matmul-subgroup: on a software adapter a load costs dozens of multiply-adds, and ${subgroupSize} lanes can share theirs`
-          : 'matmul-tile: a GPU whose workgroup memory is fast',
+          ? 'a software adapter gains little from f16'
+          : 'no shader-f16';
+    const why = [
+      `dtype ${storage}: ${reason}`,
+      `kernels: ${known.origin}`,
+      ...(known.tuning?.problems.map(formatTuned) ?? [rule(capabilities)]),
     ];
     const report = {
       version,
@@ -77,3 +83,13 @@ export const info = defineCommand({
     stdout(`\n${why.join('\n')}`);
   },
 });
+
+/** Why the first candidates are first. */
+function rule({ adapter, subgroupSize }: Capabilities): string {
+  if (adapter.software) {
+    return subgroupSize === undefined
+      ? 'tiles in workgroup memory: subgroups are missing or of varying size'
+      : `subgroups: on a software adapter a load costs dozens of multiply-adds, and ${subgroupSize} lanes can share theirs`;
+  }
+  return 'tiles in workgroup memory, which is fast on a GPU';
+}

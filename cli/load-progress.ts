@@ -3,11 +3,17 @@ import type { LoadProgress } from '../model/stam-model.ts';
 import type { Context } from './command.ts';
 import type { Progress } from './progress.ts';
 
-/** A bar over the bytes of weights that have reached the GPU. It begins with the first report. */
+/** A bar over the problems tuned, if any, and one over the bytes of weights that have reached the GPU. Each begins with its first report. */
 export function loadProgress(begin: Context['progress']): { update(progress: LoadProgress): void; finish(): void } {
+  let tuning: Progress | undefined;
   let bar: Progress | undefined;
   return {
     update({ stage, loaded, total }) {
+      if (stage === 'tune') {
+        tuning ??= begin('tuning kernels', total, 'problems');
+        tuning.update(loaded);
+        if (loaded === total) tuning.finish();
+      }
       if (stage !== 'upload') return;
       bar ??= begin('loading weights', total, 'bytes');
       bar.update(loaded);

@@ -11,7 +11,7 @@ import type { PeerReport } from '../bench/peers/report.ts';
 import { peerTable, ratioOf } from '../bench/peers/report.ts';
 import { stamOnnx } from '../bench/peers/stam-onnx.ts';
 import { formatAdapter } from '../engine/device.ts';
-import { cacheFolder } from '../engine/node-adapter.ts';
+import { cacheFolder } from '../engine/node-cache.ts';
 import { version } from '../engine/version.ts';
 import { configs, namedConfig } from '../model/config.ts';
 import { adapterOption, dtypeOption } from './adapter.ts';

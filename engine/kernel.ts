@@ -6,6 +6,8 @@ export interface Kernel {
   readonly name: string;
   /** What tells this variant from its siblings, for people: `64x64 f16 bias gelu`. */
   readonly variant: string;
+  /** Which of the family's tiles it is, named alike for every problem: `64x64`. Left out where there is one only. */
+  readonly tile?: string;
   readonly source: string;
   /** The text behind each `// #import NAME` of the source, and of the imported texts themselves. */
   readonly imports: Readonly<Record<string, string>>;
@@ -21,6 +23,11 @@ export interface Kernel {
 /** `matmul-tile 64x64 f32 bias` */
 export function kernelLabel(kernel: Kernel): string {
   return `${kernel.name} ${kernel.variant}`;
+}
+
+/** `matmul-tile 64x64`: a way of computing, named alike for every problem. What is tuned is the way. */
+export function wayOf({ name, tile }: Kernel): string {
+  return tile === undefined ? name : `${name} ${tile}`;
 }
 
 const maxWorkgroupsPerDimension = 65535; // WebGPU's default limit, which every adapter has

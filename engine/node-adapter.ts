@@ -7,6 +7,7 @@ import os from 'node:os';
 import path from 'node:path';
 import zlib from 'node:zlib';
 import { StamError } from './errors.ts';
+import { cacheFolder } from './node-cache.ts';
 
 /** How Dawn is switched on this project's behalf; the reasons stand beside each name. */
 const toggles = {
@@ -124,11 +125,6 @@ function loadVulkanLoader(file: string): void {
     // it is no Node addon, and Node says so after having loaded it
     if (!/did not self-register/.test(String(error))) throw error;
   }
-}
-
-/** Where this project keeps what can be had again: in the user's own cache, because code is loaded from there. */
-export function cacheFolder(): string {
-  return path.join(process.env['XDG_CACHE_HOME'] ?? path.join(os.homedir(), '.cache'), 'stam-webgpu');
 }
 
 /**

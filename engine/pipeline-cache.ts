@@ -35,6 +35,11 @@ export class PipelineCache {
     return compiled;
   }
 
+  /** Lets go of a pipeline that nothing shall use any more. */
+  forget(kernel: Kernel): void {
+    this.#compiled.delete(resolveKernel(kernel).code);
+  }
+
   async #compile(kernel: Kernel, resolved: ResolvedKernel): Promise<CompiledKernel> {
     const label = `stam: ${kernelLabel(kernel)}`;
     const layout = this.#gpu.createBindGroupLayout({

@@ -9,7 +9,7 @@ import type { CompiledKernel } from './pipeline-cache.ts';
 import type { Command, Copy, Dispatch, Place, Plan } from './plan.ts';
 import type { Profiler } from './profiler.ts';
 import type { Weights } from './weights.ts';
-import { paramsBinding } from './wgsl.ts';
+import { packParams, paramsBinding } from './wgsl.ts';
 
 export interface RunOptions {
   /** Checked between submissions. */
@@ -276,13 +276,7 @@ class ParamsArena {
     let end = 0;
     for (const [command, { params }] of compiled) {
       if (params.length === 0) continue;
-      const data = new ArrayBuffer(Math.ceil(params.length / 4) * 16);
-      const view = new DataView(data);
-      params.forEach(({ name, type }, i) => {
-        const value = command.kernel.params[name];
-        if (type === 'u32') view.setUint32(i * 4, value, true);
-        else view.setFloat32(i * 4, value, true);
-      });
+      const data = packParams(params, command.kernel.params);
       const key = new Uint8Array(data).join();
       const known = distinct.get(key) ?? { offset: end, data };
       if (!distinct.has(key)) {

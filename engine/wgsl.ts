@@ -119,3 +119,14 @@ function readParams(code: string, fail: Fail): ResolvedKernel['params'] {
     return { name, type: type as 'u32' | 'f32' };
   });
 }
+
+/** The bytes of a `Params` uniform: its fields in order, padded to whole quads. */
+export function packParams(fields: ResolvedKernel['params'], values: Kernel['params']): ArrayBuffer {
+  const data = new ArrayBuffer(Math.ceil(fields.length / 4) * 16);
+  const view = new DataView(data);
+  fields.forEach(({ name, type }, i) => {
+    if (type === 'u32') view.setUint32(i * 4, values[name], true);
+    else view.setFloat32(i * 4, values[name], true);
+  });
+  return data;
+}

@@ -31,6 +31,8 @@ export interface StamInfo {
   readonly dtype: StorageType;
   readonly adapter: AdapterDescription;
   readonly features: readonly string[];
+  /** Where the choice of kernels comes from: a rule, or a tuning and its date. */
+  readonly tuning: string;
   /** Each distinct kernel of one video's plan and how often it is dispatched. */
   readonly kernels: readonly { readonly kernel: string; readonly calls: number }[];
 }
@@ -93,6 +95,7 @@ export async function loadStam(source: StamSource, options: LoadStamOptions = {}
         dtype: model.storage,
         adapter: device.capabilities.adapter,
         features: [...device.capabilities.features],
+        tuning: model.tuning.origin,
         kernels: [...calls].map(([kernel, count]) => ({ kernel, calls: count })),
       };
     },

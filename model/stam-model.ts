@@ -2,11 +2,16 @@
 import type { Device } from '../engine/device.ts';
 import type { StorageType } from '../engine/dtype.ts';
 import { StamError } from '../engine/errors.ts';
+import type { Graph } from '../engine/graph.ts';
 import { rowLayout } from '../engine/layout.ts';
-import type { Plan } from '../engine/plan.ts';
+import type { Choose, Plan } from '../engine/plan.ts';
 import { createPlan } from '../engine/plan.ts';
 import type { RunOptions } from '../engine/program.ts';
 import { Program } from '../engine/program.ts';
+import type { TextStore } from '../engine/text-store.ts';
+import { chooseTuned } from '../engine/tuner.ts';
+import type { TuneMode, TuningOutcome } from '../engine/tuning.ts';
+import { obtainTuning } from '../engine/tuning.ts';
 import type { TensorSource } from '../engine/weights.ts';
 import { Weights } from '../engine/weights.ts';
 import type { StamConfig } from './config.ts';
@@ -15,9 +20,9 @@ import { framesPerPass, stamGraph } from './stam.ts';
 /** How numbers are stored: 'auto' is f16 on a GPU that computes with it, else f32. */
 export type DType = StorageType | 'auto';
 
-/** What loading is at: bytes of weights in GPU memory, or pipelines compiled. */
+/** What loading is at: problems tuned, bytes of weights in GPU memory, or pipelines compiled. */
 export interface LoadProgress {
-  readonly stage: 'upload' | 'compile' | 'ready';
+  readonly stage: 'tune' | 'upload' | 'compile' | 'ready';
   readonly loaded: number;
   readonly total: number;
 }
@@ -28,12 +33,17 @@ export interface StamModelOptions {
   readonly videos?: number | undefined;
   /** Frames that go through the spatial transformer at a time; fewer take less memory, more fill a larger GPU. */
   readonly framesPerPass?: number | undefined;
+  /** How kernels are chosen; 'cached' by default. */
+  readonly tune?: TuneMode | undefined;
+  /** Where tunings are kept; by default where this environment keeps such things. */
+  readonly tuningStore?: TextStore | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
 }
 
 /** Times of the stages of loading, in milliseconds. Compiling overlaps the upload. */
 export interface LoadTimes {
+  readonly tuneMs: number;
   readonly uploadMs: number;
   readonly compileMs: number;
   readonly totalMs: number;
@@ -45,23 +55,29 @@ export class StamModel {
   readonly config: StamConfig;
   readonly storage: StorageType;
   readonly device: Device;
+  /** Where the choice of kernels comes from, and what was tried. */
+  readonly tuning: TuningOutcome;
   readonly #weights: Weights;
-  readonly #framesPerPass: number;
+  readonly #planner: Planner;
   readonly #programs = new Map<number, Promise<Program>>();
-  #loadTimes: LoadTimes = { uploadMs: 0, compileMs: 0, totalMs: 0 };
+  #loadTimes: LoadTimes = { tuneMs: 0, uploadMs: 0, compileMs: 0, totalMs: 0 };
   /** Settles when the runs asked for so far are over: the buffers serve one run at a time. */
   #last: Promise<unknown> = Promise.resolve();
   #disposed = false;
 
-  private constructor(device: Device, config: StamConfig, storage: StorageType, weights: Weights, wanted: number) {
-    this.device = device;
-    this.config = config;
-    this.storage = storage;
+  private constructor(planner: Planner, tuning: TuningOutcome, weights: Weights) {
+    this.device = planner.device;
+    this.config = planner.config;
+    this.storage = planner.storage;
+    this.tuning = tuning;
+    this.#planner = planner;
     this.#weights = weights;
-    this.#framesPerPass = wanted;
   }
 
-  /** Uploads the weights that `config` names and compiles the kernels meanwhile. Frees everything when it fails or is aborted. */
+  /**
+   * Chooses kernels, then uploads the weights that `config` names and compiles the kernels meanwhile. Frees everything when it fails
+   * or is aborted.
+   */
   static async load(
     device: Device,
     config: StamConfig,
@@ -70,26 +86,38 @@ export class StamModel {
       dtype = 'auto',
       videos = 1,
       framesPerPass: wanted = defaultFramesPerPass,
+      tune: mode = 'cached',
+      tuningStore,
       signal,
       onProgress,
     }: StamModelOptions = {},
   ): Promise<StamModel> {
     const begin = performance.now();
     const storage = chooseStorage(dtype, device);
-    const plan = planFor(device, config, { videos, storage, wanted });
+    const planner = new Planner(device, config, storage, wanted);
+    const tuning = await obtainTuning(device, planner.graph(videos), {
+      mode,
+      use: planner.use(videos),
+      store: tuningStore,
+      signal,
+      onProgress: (loaded, total) => onProgress?.({ stage: 'tune', loaded, total }),
+    });
+    planner.choose = chooseTuned(tuning.tuning);
+    const chosen = performance.now();
+    const plan = planner.plan(videos);
     const kernels = plan.commands.flatMap((command) => (command.kind === 'dispatch' ? [command] : []));
     let compileMs = 0;
     const compiled = Promise.all(
       kernels.map(({ kernel, resolved }) => device.pipelines.compile(kernel, resolved)),
     ).then(() => {
-      compileMs = performance.now() - begin;
+      compileMs = performance.now() - chosen;
       onProgress?.({ stage: 'compile', loaded: kernels.length, total: kernels.length });
     });
     compiled.catch(() => undefined); // awaited below; until then an upload that fails first must not leave it unhandled
     const report = (loaded: number, total: number) => onProgress?.({ stage: 'upload', loaded, total });
     const weights = await Weights.upload(device, source, plan.weights, { signal, onProgress: report });
-    const uploadMs = performance.now() - begin;
-    const model = new StamModel(device, config, storage, weights, wanted);
+    const uploadMs = performance.now() - chosen;
+    const model = new StamModel(planner, tuning, weights);
     try {
       await compiled;
       await model.#program(videos, plan);
@@ -97,7 +125,7 @@ export class StamModel {
       model.dispose();
       throw error;
     }
-    model.#loadTimes = { uploadMs, compileMs, totalMs: performance.now() - begin };
+    model.#loadTimes = { tuneMs: tuning.ms, uploadMs, compileMs, totalMs: performance.now() - begin };
     onProgress?.({ stage: 'ready', loaded: 1, total: 1 });
     return model;
   }
@@ -131,12 +159,7 @@ export class StamModel {
 
   /** Shapes of what run() returns with this `keep`. */
   outputShapes(videos: number, keep?: (name: string) => boolean): Map<string, readonly number[]> {
-    const { outputs } = planFor(this.device, this.config, {
-      videos,
-      storage: this.storage,
-      wanted: this.#framesPerPass,
-      keep,
-    });
+    const { outputs } = this.#planner.plan(videos, keep);
     return new Map([...outputs].map(([name, { shape }]) => [name, shape]));
   }
 
@@ -161,12 +184,7 @@ export class StamModel {
     const { imageSize, frames: count } = this.config;
     const input = { frames: rowLayout.pack(frames, [videos * count, 3, imageSize, imageSize]) };
     if (!keep) return await (await this.#program(videos)).run(input, options);
-    const plan = planFor(this.device, this.config, {
-      videos,
-      storage: this.storage,
-      wanted: this.#framesPerPass,
-      keep,
-    });
+    const plan = this.#planner.plan(videos, keep);
     const program = await Program.create(this.device, plan, this.#weights);
     try {
       return await program.run(input, options);
@@ -191,8 +209,7 @@ export class StamModel {
   #program(videos: number, known?: Plan): Promise<Program> {
     let program = this.#programs.get(videos);
     if (!program) {
-      const plan =
-        known ?? planFor(this.device, this.config, { videos, storage: this.storage, wanted: this.#framesPerPass });
+      const plan = known ?? this.#planner.plan(videos);
       program = Program.create(this.device, plan, this.#weights);
       program.catch(() => this.#programs.delete(videos));
       this.#programs.set(videos, program);
@@ -211,16 +228,35 @@ export function chooseStorage(dtype: DType, { capabilities }: Device): StorageTy
   return capabilities.features.has('shader-f16') && !capabilities.adapter.software ? 'f16' : 'f32';
 }
 
-function planFor(
-  device: Device,
-  config: StamConfig,
-  {
-    videos,
-    storage,
-    wanted,
-    keep,
-  }: { videos: number; storage: StorageType; wanted: number; keep?: ((name: string) => boolean) | undefined },
-): Plan {
-  const pass = framesPerPass(config, { videos, storage, wanted }, device.capabilities);
-  return createPlan(stamGraph(config, { videos, storage, framesPerPass: pass, keep }), device.capabilities);
+/** What stays the same from one plan of a model to the next. */
+export class Planner {
+  readonly device: Device;
+  readonly config: StamConfig;
+  readonly storage: StorageType;
+  /** Left out, kernels are chosen by rule. */
+  choose: Choose | undefined;
+  readonly #wanted: number;
+
+  /** `wanted` is how many frames are to go through the spatial transformer at a time. */
+  constructor(device: Device, config: StamConfig, storage: StorageType, wanted = defaultFramesPerPass) {
+    this.device = device;
+    this.config = config;
+    this.storage = storage;
+    this.#wanted = wanted;
+  }
+
+  /** Everything on which the shapes of a graph depend: the name under which its tuning is kept. */
+  use(videos: number): string {
+    return `stam ${JSON.stringify({ ...this.config, videos, storage: this.storage, framesPerPass: this.#wanted })}`;
+  }
+
+  graph(videos: number, keep?: (name: string) => boolean): Graph {
+    const { config, storage, device } = this;
+    const pass = framesPerPass(config, { videos, storage, wanted: this.#wanted }, device.capabilities);
+    return stamGraph(config, { videos, storage, framesPerPass: pass, keep });
+  }
+
+  plan(videos: number, keep?: (name: string) => boolean): Plan {
+    return createPlan(this.graph(videos, keep), this.device.capabilities, this.choose);
+  }
 }

@@ -19,10 +19,12 @@ export const matmulSubgroup: MatmulFamily = (matmul, capabilities) => {
   const { label, ...parts } = matmulParts(matmul, capabilities);
   return (rows > 64 ? tiles : tiles.toReversed()).map((tile) => {
     const columns = lanes * tile.quads * 4;
+    const size = `${tile.rows}x${columns}`;
     return {
       ...parts,
       name: 'matmul-subgroup',
-      variant: `${tile.rows}x${columns} ${label}`,
+      tile: size,
+      variant: `${size} ${label}`,
       source,
       imports: { ...parts.imports, subgroup: subgroups.text },
       constants: { ...parts.constants, LANES: lanes, ROWS: tile.rows, QUADS: tile.quads },

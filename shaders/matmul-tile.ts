@@ -9,6 +9,7 @@ export const matmulTile: MatmulFamily = (matmul, capabilities) => {
     {
       ...parts,
       name: 'matmul-tile',
+      tile: '64x64',
       variant: `64x64 ${label}`,
       source,
       workgroups: [Math.ceil(matmul.n / 64), Math.ceil(matmul.rows / 64), 1],

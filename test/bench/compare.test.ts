@@ -36,6 +36,7 @@ const row = (changes: Partial<BenchRow> = {}): BenchRow => ({
   compileMs: 300.2,
   pipelines: 17,
   tuneMs: 0,
+  tuning: { origin: 'chosen by rule', problems: [] },
   firstVideoMs: 4000,
   encodeMs: 1,
   maxAbsError: 1e-6,

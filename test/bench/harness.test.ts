@@ -28,6 +28,7 @@ beforeAll(async () => {
     config,
     checkpoint: openSynthetic(1, weightShapes(config)),
     dtype: 'f32',
+    tune: 'off',
     batch: 2,
     runs: 3,
     warmUps: 1,

@@ -1,0 +1,200 @@
+// The tuner on an operator whose kernels are right, wrong, slow or broken by construction.
+import fs from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import type { Device } from '../../engine/device.ts';
+import { Graph } from '../../engine/graph.ts';
+import type { Kernel } from '../../engine/kernel.ts';
+import { fileTextStore } from '../../engine/node-cache.ts';
+import { createPlan } from '../../engine/plan.ts';
+import type { TextStore } from '../../engine/text-store.ts';
+import { browserTextStore } from '../../engine/text-stores.ts';
+import { chooseTuned, formatTuned, tune } from '../../engine/tuner.ts';
+import { knownTuning, obtainTuning, tuningName } from '../../engine/tuning.ts';
+import { defaultCapabilities, withHalves, withSubgroups } from '../capabilities.ts';
+import { openTestDevice } from '../device.ts';
+
+let device: Device;
+let folder: string;
+beforeAll(async () => {
+  device = await openTestDevice();
+});
+afterAll(() => device.dispose());
+beforeEach(async () => {
+  folder = await fs.mkdtemp(path.join(os.tmpdir(), 'stam-tuning-'));
+});
+afterEach(() => fs.rm(folder, { recursive: true }));
+
+const rows = 4096;
+
+/** output = 2 input, after so many turns that change nothing: kernels that differ in time only, unless `expression` says so. */
+function double(tile: string, { turns = 1, expression = 'input[id.x] * 2' } = {}): Kernel {
+  return {
+    name: 'double',
+    tile,
+    variant: tile,
+    source: `
+@group(0) @binding(0) var<storage, read> input: array<vec4f>;           // [R, 4]
+@group(0) @binding(1) var<storage, read_write> output: array<vec4f>;    // [R, 4]
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  var sum = ${expression};
+  var idle = f32(id.x);
+  for (var turn = 0u; turn < TURNS; turn++) { idle = fract(idle * 1.37 + 0.1); }
+  output[id.x] = sum + select(0.0, 1.0, idle > 2);
+}
+`,
+    imports: {},
+    constants: { TURNS: turns },
+    params: {},
+    workgroups: [rows / 64, 1, 1],
+    features: [],
+  };
+}
+
+function graphOf(kernels: readonly Kernel[], count = 1): Graph {
+  const graph = new Graph();
+  let value = graph.input('input', [rows, 4], 'f32');
+  for (let i = 0; i < count; i++) {
+    const output = graph.activation(`double ${i}`, [rows, 4], 'f32');
+    const [inputs, outputs] = [{ input: value }, { output }];
+    graph.add({ name: `double ${i}`, operator: 'double', inputs, outputs, flops: rows, candidates: () => kernels });
+    value = output;
+  }
+  graph.keep('result', value);
+  return graph;
+}
+
+const waysOf = (graph: Graph, tuning: Awaited<ReturnType<typeof tune>> | undefined) =>
+  createPlan(graph, device.capabilities, chooseTuned(tuning)).commands.flatMap((command) =>
+    command.kind === 'dispatch' ? [command.kernel.tile] : [],
+  );
+
+test('the fastest kernel wins, whatever its place, and one problem is tried once', async () => {
+  const graph = graphOf([double('slow', { turns: 20_000 }), double('quick')], 3);
+  const tuning = await tune(device, graph);
+  expect(tuning.problems).toHaveLength(1);
+  expect(tuning.problems[0]).toMatchObject({ operator: 'double', way: 'double quick', wrong: [], refused: [] });
+  expect(tuning.problems[0].tried.map(({ way }) => way)).toEqual(['double quick', 'double slow']);
+  expect(waysOf(graph, tuning)).toEqual(['quick', 'quick', 'quick']);
+  expect(waysOf(graph, undefined)).toEqual(['slow', 'slow', 'slow']);
+  expect(formatTuned(tuning.problems[0])).toMatch(
+    /^double input \[4096, 4\] f32, output .*: double quick, .* ms \(double slow .* ms\)$/,
+  );
+});
+
+test.each([
+  ['computes something else', 'input[id.x] * 2.001'],
+  ['gives no numbers', 'vec4f(bitcast<f32>(id.x | 0x7fc00000))'],
+])('a kernel that %s cannot win', async (_, expression) => {
+  const plain = double('plain', { turns: 20_000 });
+  const wrong: Kernel = {
+    ...double('wrong', { expression }),
+    features: device.capabilities.features.has('subgroups') ? ['subgroups'] : [],
+  };
+  const tuning = await tune(device, graphOf([plain, wrong]));
+  expect(tuning.problems[0]).toMatchObject({ way: 'double plain', wrong: ['double wrong'] });
+});
+
+test('a kernel that leaves its output unwritten cannot win', async () => {
+  const idle = double('idle');
+  const tuning = await tune(
+    device,
+    graphOf([
+      double('plain', { turns: 20_000 }),
+      {
+        ...idle,
+        source: idle.source.replace(
+          'output[id.x] = sum + select(0.0, 1.0, idle > 2);',
+          'if (sum.x > 1e9) { output[id.x] = sum; }',
+        ),
+      },
+    ]),
+  );
+  expect(tuning.problems[0]).toMatchObject({ way: 'double plain', wrong: ['double idle'] });
+});
+
+test('a kernel that does not compile is left out by name; if none compiles, that is an error', async () => {
+  const broken = double('broken', { expression: 'no_such_function()' });
+  const tuning = await tune(device, graphOf([broken, double('plain')]));
+  expect(tuning.problems[0]).toMatchObject({ way: 'double plain', refused: [{ way: 'double broken' }] });
+  await expect(tune(device, graphOf([broken, double('worse', { expression: 'nor_this()' })]))).rejects.toMatchObject({
+    code: 'unsupported',
+  });
+});
+
+test('tuning frees its memory, keeps the winner compiled and forgets the losers', async () => {
+  const before = device.memory.statistics();
+  const graph = graphOf([double('loser', { turns: 20_001 }), double('keeper', { turns: 2 })]);
+  const pipelines = device.pipelines.size;
+  await tune(device, graph);
+  expect(device.memory.statistics().buffers).toBe(before.buffers);
+  expect(device.pipelines.size).toBe(pipelines + 1);
+});
+
+test('an abort ends it', async () => {
+  await expect(
+    tune(device, graphOf([double('a'), double('b')]), { signal: AbortSignal.abort() }),
+  ).rejects.toMatchObject({ name: 'AbortError' });
+});
+
+test('what is tuned in full is found again and not tuned again; a software adapter is not tuned unasked', async () => {
+  const store = fileTextStore(folder);
+  const graph = graphOf([double('slow', { turns: 20_000 }), double('quick')]);
+  const options = { use: 'test', store };
+  const first = await obtainTuning(device, graph, { ...options, mode: 'cached' });
+  expect(first.tuning === undefined).toBe(device.capabilities.adapter.software);
+  const full = await obtainTuning(device, graph, { ...options, mode: 'full' });
+  expect(full.origin).toMatch(/^tuned now, in/);
+  let problems = 0;
+  const again = await obtainTuning(device, graph, { ...options, mode: 'cached', onProgress: () => problems++ });
+  expect(again).toEqual({ tuning: full.tuning, origin: `tuned ${full.tuning?.date}`, ms: 0 });
+  expect(problems).toBe(0);
+  expect((await obtainTuning(device, graph, { ...options, mode: 'off' })).tuning).toBeUndefined();
+  expect((await knownTuning(device.capabilities, 'another use', store)).tuning).toBeUndefined();
+});
+
+test.each(['', '{', '[]', 'null', '{"problems":[{}]}', '{"problems":3}'])(
+  'a store that holds %j holds no tuning',
+  async (text) => {
+    const store = fileTextStore(folder);
+    await store.write(`${tuningName(device.capabilities)}|test`, text);
+    expect((await knownTuning(device.capabilities, 'test', store)).tuning).toBeUndefined();
+  },
+);
+
+test('a store that fails does not keep a model from loading, and the outcome says so', async () => {
+  const store: TextStore = {
+    read: () => Promise.reject(new Error('no such disk')),
+    write: () => Promise.reject(new Error('disk full')),
+  };
+  const outcome = await obtainTuning(device, graphOf([double('a'), double('b')]), { mode: 'full', use: 'test', store });
+  expect(outcome.tuning?.problems).toHaveLength(1);
+  expect(outcome.origin).toMatch(/could not be kept: disk full/);
+});
+
+test('other drivers, features, lanes and precisions have names of their own', () => {
+  const names = [
+    defaultCapabilities,
+    withHalves(defaultCapabilities, true),
+    withSubgroups(defaultCapabilities, 8),
+    withSubgroups(defaultCapabilities, 32),
+    { ...defaultCapabilities, adapter: { ...defaultCapabilities.adapter, description: 'driver 2' } },
+  ].map(tuningName);
+  expect(new Set(names).size).toBe(names.length);
+});
+
+test('the browser store keeps texts under any name', async () => {
+  const kept = new Map<string, string>();
+  const cache = {
+    match: async (request: Request) => (kept.has(request.url) ? new Response(kept.get(request.url)) : undefined),
+    put: async (request: Request, response: Response) => void kept.set(request.url, await response.text()),
+  };
+  const store = browserTextStore({ open: async () => cache } as unknown as CacheStorage);
+  expect(await store.read('a|b c/?')).toBeUndefined();
+  await store.write('a|b c/?', 'text');
+  expect(await store.read('a|b c/?')).toBe('text');
+  expect(await store.read('a|b c/')).toBeUndefined();
+});
