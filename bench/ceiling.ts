@@ -6,6 +6,7 @@ import type { Kernel } from '../engine/kernel.ts';
 import { linearGrid } from '../engine/kernel.ts';
 import { createPlan } from '../engine/plan.ts';
 import { Program } from '../engine/program.ts';
+import { elementCount } from '../engine/shape.ts';
 import { Weights } from '../engine/weights.ts';
 import copySource from './ceiling-copy.wgsl';
 import scalarSource from './ceiling-scalars.wgsl';
@@ -59,13 +60,13 @@ export async function measureCeiling(device: Device): Promise<Ceiling> {
 
 /** The most work a millisecond that any of the forms does. They take turns, so that what disturbs the machine meets all of them. */
 async function best(device: Device, forms: readonly Form[]): Promise<number> {
-  const programs: Program[] = [];
+  const programs: { program: Program; weights: Weights }[] = [];
   try {
     for (const form of forms) programs.push(await prepare(device, form));
     const time = async (index: number, repeats: number) => {
       const begin = performance.now();
       const encoder = device.gpu.createCommandEncoder();
-      for (let i = 0; i < repeats; i++) programs[index].encode(encoder);
+      for (let i = 0; i < repeats; i++) programs[index].program.encode(encoder, {});
       device.gpu.queue.submit([encoder.finish()]);
       await device.gpu.queue.onSubmittedWorkDone();
       return performance.now() - begin;
@@ -83,7 +84,10 @@ async function best(device: Device, forms: readonly Form[]): Promise<number> {
     }
     return most;
   } finally {
-    for (const program of programs) program.dispose();
+    for (const { program, weights } of programs) {
+      program.dispose();
+      weights.dispose();
+    }
   }
 }
 
@@ -94,10 +98,10 @@ const budgetMs = 1500;
 const wantedMs = 10;
 const maxRepeats = 200;
 
-async function prepare(device: Device, form: Form): Promise<Program> {
+async function prepare(device: Device, form: Form): Promise<{ program: Program; weights: Weights }> {
   const graph = new Graph();
   const output = graph.activation('output', form.output, 'f32');
-  const inputs = form.input ? { input: graph.input('input', form.input, 'f32') } : {};
+  const inputs = form.input ? { input: graph.weight('input', form.input, 'f32') } : {};
   const { name, source, params } = form;
   const kernel: Kernel = {
     name,
@@ -110,12 +114,12 @@ async function prepare(device: Device, form: Form): Promise<Program> {
     features: [],
   };
   graph.add({ name, operator: name, inputs, outputs: { output }, flops: 0, candidates: () => [kernel] });
-  const none = {
-    name: 'none',
-    tensors: new Map(),
-    order: () => [],
-    read: () => Promise.reject(new Error('no weights')),
+  const zeros = {
+    name: 'zeros',
+    tensors: new Map([...graph.weights].map(([weight, { shape }]) => [weight, { dtype: 'F32', shape }])),
+    order: () => [...graph.weights.keys()],
+    read: async (weight: string) => new Float32Array(elementCount(graph.weights.get(weight)?.shape ?? [])),
   };
-  const weights = await Weights.upload(device, none, new Map());
-  return Program.create(device, createPlan(graph, device.capabilities), weights);
+  const weights = await Weights.upload(device, zeros, graph.weights);
+  return { program: await Program.create(device, createPlan(graph, device.capabilities), weights), weights };
 }

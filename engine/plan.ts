@@ -8,14 +8,14 @@ import type { Graph, GraphNode, Value } from './graph.ts';
 import type { Kernel } from './kernel.ts';
 import { kernelLabel } from './kernel.ts';
 import { formatShape } from './shape.ts';
+import { SlotPlan } from './slots.ts';
 import type { ResolvedKernel } from './wgsl.ts';
 import { paramsBinding, resolveKernel } from './wgsl.ts';
 
-/** Where a binding's bytes are. Offsets and sizes are in bytes. */
+/** Where a binding's bytes are; sizes are in bytes. */
 export type Place =
   | { readonly kind: 'slot'; readonly slot: number; readonly size: number }
-  | { readonly kind: 'weight'; readonly name: string; readonly size: number }
-  | { readonly kind: 'input'; readonly name: string; readonly offset: number; readonly size: number };
+  | { readonly kind: 'weight'; readonly name: string; readonly size: number };
 
 /** Runs one kernel. */
 export interface Dispatch {
@@ -32,6 +32,16 @@ export interface Dispatch {
   readonly bytes: number;
 }
 
+/** Brings an input, or the part of it that the next commands read, into a slot. */
+export interface Load {
+  readonly kind: 'load';
+  readonly input: string;
+  /** Where the part begins in the input, in bytes. */
+  readonly offset: number;
+  readonly slot: number;
+  readonly size: number;
+}
+
 /** Copies a kept value into its own buffer before later commands reuse its memory. */
 export interface Copy {
   readonly kind: 'copy';
@@ -41,7 +51,7 @@ export interface Copy {
   readonly size: number;
 }
 
-export type Command = Dispatch | Copy;
+export type Command = Load | Dispatch | Copy;
 
 /** A tensor that a run leaves behind, in rowLayout. */
 export interface PlannedOutput {
@@ -52,10 +62,10 @@ export interface PlannedOutput {
 
 export interface Plan {
   readonly commands: readonly Command[];
-  /** Bytes of each activation buffer. */
+  /** Bytes of each buffer for activations and the parts of inputs. */
   readonly slots: readonly number[];
   readonly weights: ReadonlyMap<string, Value>;
-  /** Bytes of each input, all its parts together. */
+  /** What a run begins with, in rowLayout. Sizes are in bytes, all parts together. */
   readonly inputs: ReadonlyMap<string, { readonly size: number; readonly storage: Value['storage'] }>;
   readonly outputs: ReadonlyMap<string, PlannedOutput>;
   readonly flops: number;
@@ -78,7 +88,7 @@ export function createPlan(
   capabilities: Capabilities,
   choose: Choose = (_, candidates) => candidates[0],
 ): Plan {
-  const memory = new SlotPlanner(graph);
+  const memory = new SlotPlan(graph, valueBytes);
   const commands: Command[] = [];
   const outputs = new Map<string, PlannedOutput>();
   graph.nodes.forEach((node, index) => {
@@ -89,42 +99,35 @@ export function createPlan(
         problem: `no kernel for ${node.operator} runs on this device`,
       });
     }
-    memory.enter(node);
+    for (const value of memory.arrivals(index)) {
+      const [input, slot, size] = [value.part?.of ?? value.name, memory.slot(value), valueBytes(value)];
+      commands.push({ kind: 'load', input, offset: inputOffset(value), slot, size });
+    }
     commands.push(dispatch(node, choose(node, candidates), memory, capabilities));
     for (const kept of graph.kept.filter(({ after }) => after === index)) {
       const { storage, layout, shape } = kept.value;
       const rowBytes = valueBytes(kept.value) / shape[0];
       const size = layout.elements(kept.shape) * storageBytes[storage];
       outputs.set(kept.name, { shape: kept.shape, storage, size });
-      const from = memory.place(kept.value);
+      const from = placeOf(kept.value, memory);
       commands.push({ kind: 'copy', output: kept.name, from, offset: kept.start * rowBytes, size: from.size });
     }
-    memory.leave(index);
   });
   return {
     commands,
     slots: memory.slots,
     weights: graph.weights,
-    inputs: gatherInputs(graph, capabilities),
+    inputs: gatherInputs(graph),
     outputs,
     flops: graph.nodes.reduce((sum, node) => sum + node.flops, 0),
   };
 }
 
-function gatherInputs(graph: Graph, { limits }: Capabilities): Plan['inputs'] {
+function gatherInputs(graph: Graph): Plan['inputs'] {
   const inputs = new Map<string, { size: number; storage: Value['storage'] }>();
   for (const value of graph.inputs) {
     const name = value.part?.of ?? value.name;
     const end = inputOffset(value) + valueBytes(value);
-    if (end > limits.bufferBytes) {
-      throw new StamError('limit', {
-        where: name,
-        problem: 'the whole input does not fit one buffer of this device',
-        got: `${end} bytes or more`,
-        expected: `at most ${limits.bufferBytes} bytes`,
-        hint: 'take fewer videos at a time',
-      });
-    }
     inputs.set(name, { size: Math.max(end, inputs.get(name)?.size ?? 0), storage: value.storage });
   }
   return inputs;
@@ -134,7 +137,7 @@ function inputOffset(value: Value): number {
   return (value.part?.start ?? 0) * storageBytes[value.storage];
 }
 
-function dispatch(node: GraphNode, kernel: Kernel, memory: SlotPlanner, capabilities: Capabilities): Dispatch {
+function dispatch(node: GraphNode, kernel: Kernel, memory: SlotPlan, capabilities: Capabilities): Dispatch {
   const resolved = resolveKernel(kernel);
   const taken = new Set(Object.values(node.takesOver ?? {}));
   const tensors = new Map([
@@ -144,7 +147,7 @@ function dispatch(node: GraphNode, kernel: Kernel, memory: SlotPlanner, capabili
   const bindings: Record<string, Place> = {};
   let bytes = 0;
   for (const [name, value] of tensors) {
-    bindings[name] = memory.place(value);
+    bindings[name] = placeOf(value, memory);
     bytes += valueBytes(value);
     checkLimits(node, value, capabilities);
   }
@@ -187,100 +190,20 @@ function checkLimits(node: GraphNode, value: Value, { limits }: Capabilities): v
       hint: 'take fewer frames or videos at a time',
     });
   }
-  if (value.part && inputOffset(value) % limits.storageOffsetAlignment !== 0) {
-    throw new StamError('limit', {
-      where: node.name,
-      problem: `this part of ${value.part.of} begins where no binding may`,
-      got: `byte ${inputOffset(value)}`,
-      expected: `a multiple of ${limits.storageOffsetAlignment}`,
-      hint: 'take all frames in one pass, or a multiple of 64 of them',
-    });
-  }
 }
 
-/** Gives activations their buffers, reusing each as soon as its last reader is done. */
-class SlotPlanner {
-  readonly slots: number[] = [];
-  readonly #slotOf = new Map<number, number>();
-  readonly #lastUse = new Map<number, number>();
-  readonly #free = new Set<number>();
-  readonly #owner = new Map<number, number>();
-
-  constructor(graph: Graph) {
-    graph.nodes.forEach((node, index) => {
-      for (const value of [...Object.values(node.inputs), ...Object.values(node.outputs)])
-        this.#lastUse.set(value.id, index);
-    });
-    for (const kept of graph.kept) {
-      this.#lastUse.set(kept.value.id, Math.max(kept.after, this.#lastUse.get(kept.value.id) ?? 0));
-    }
-  }
-
-  /** Gives the node's outputs their memory. */
-  enter(node: GraphNode): void {
-    for (const [binding, value] of Object.entries(node.outputs)) {
-      if (this.#slotOf.has(value.id)) continue;
-      const over = node.takesOver?.[binding];
-      const slot = over === undefined ? this.#claim(valueBytes(value)) : this.#takeOver(node, over, value);
-      this.#slotOf.set(value.id, slot);
-      this.#owner.set(slot, value.id);
-    }
-  }
-
-  /** Frees what nobody reads after the node of this index. */
-  leave(index: number): void {
-    for (const [slot, id] of this.#owner) {
-      if ((this.#lastUse.get(id) ?? 0) > index) continue;
-      this.#owner.delete(slot);
-      this.#free.add(slot);
-    }
-  }
-
-  place(value: Value): Place {
-    const size = valueBytes(value);
-    if (value.kind === 'weight') return { kind: 'weight', name: value.name, size };
-    if (value.kind === 'input')
-      return { kind: 'input', name: value.part?.of ?? value.name, offset: inputOffset(value), size };
-    const slot = this.#slotOf.get(value.id);
-    if (slot === undefined || this.#owner.get(slot) !== value.id) {
-      throw new StamError('bad-input', {
-        where: value.name,
-        problem: 'the graph reads this tensor when nothing holds it',
-      });
-    }
-    return { kind: 'slot', slot, size };
-  }
-
-  /** The smallest free slot that is large enough, else the largest free one, which grows, else a new one. */
-  #claim(size: number): number {
-    const free = [...this.#free].sort((a, b) => this.slots[a] - this.slots[b]);
-    const slot = free.find((candidate) => this.slots[candidate] >= size) ?? free.at(-1);
-    if (slot === undefined) return this.slots.push(size) - 1;
-    this.#free.delete(slot);
-    this.slots[slot] = Math.max(this.slots[slot], size);
-    return slot;
-  }
-
-  #takeOver(node: GraphNode, input: string, value: Value): number {
-    const before = node.inputs[input];
-    const place = this.place(before); // throws when another has taken it over already
-    if (place.kind !== 'slot' || place.size !== valueBytes(value)) {
-      throw new StamError('shape-mismatch', {
-        where: node.name,
-        problem: `the output cannot take over the memory of ${before.name}`,
-        got: formatShape(value.shape),
-        expected: formatShape(before.shape),
-      });
-    }
-    return place.slot;
-  }
+/** Where a value's bytes are. */
+function placeOf(value: Value, memory: SlotPlan): Place {
+  const size = valueBytes(value);
+  if (value.kind === 'weight') return { kind: 'weight', name: value.name, size };
+  return { kind: 'slot', slot: memory.slot(value), size };
 }
 
 /** The plan as text: a line per command. */
 export function formatPlan(plan: Plan): string {
-  const place = (at: Place) =>
-    at.kind === 'slot' ? `#${at.slot}` : at.kind === 'weight' ? 'w' : `${at.name}+${at.offset}`;
+  const place = (at: Place) => (at.kind === 'slot' ? `#${at.slot}` : 'w');
   const lines = plan.commands.map((command) => {
+    if (command.kind === 'load') return `load ${command.input}+${command.offset} -> #${command.slot}`;
     if (command.kind === 'copy') return `copy ${place(command.from)} -> ${command.output}+${command.offset}`;
     const bindings = Object.entries(command.bindings).map(([name, at]) => `${name}=${place(at)}`);
     const gflop = (command.flops / 1e9).toFixed(3);

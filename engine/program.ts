@@ -6,7 +6,7 @@ import { halfToFloat } from './dtype.ts';
 import { StamError, throwIfAborted } from './errors.ts';
 import { unpadRows } from './layout.ts';
 import type { CompiledKernel } from './pipeline-cache.ts';
-import type { Command, Copy, Dispatch, Place, Plan } from './plan.ts';
+import type { Command, Copy, Dispatch, Load, Place, Plan } from './plan.ts';
 import type { Profiler } from './profiler.ts';
 import type { Weights } from './weights.ts';
 import { packParams, paramsBinding } from './wgsl.ts';
@@ -20,6 +20,7 @@ export interface RunOptions {
 }
 
 type Ready =
+  | { readonly command: Load; readonly into: GPUBuffer }
   | { readonly command: Dispatch; readonly pipeline: GPUComputePipeline; readonly bindGroup: GPUBindGroup }
   | { readonly command: Copy; readonly from: GPUBuffer; readonly to: GPUBuffer };
 
@@ -27,7 +28,6 @@ export class Program {
   readonly plan: Plan;
   readonly #device: Device;
   readonly #buffers: GPUBuffer[] = [];
-  readonly #inputs = new Map<string, GPUBuffer>();
   readonly #outputs = new Map<string, GPUBuffer>();
   #slots: GPUBuffer[] = [];
   #steps: Ready[] = [];
@@ -56,20 +56,19 @@ export class Program {
     return program;
   }
 
-  /** The buffer that holds an input: [the input's shape] in rowLayout. Whatever is in it at encode() is what is computed. */
-  input(name: string): GPUBuffer {
-    return this.#inputs.get(name) ?? unknown(name, 'input', this.#inputs);
-  }
-
   /** The buffer that holds an output after the commands have run: [the output's shape] in rowLayout. */
   output(name: string): GPUBuffer {
     return this.#outputs.get(name) ?? unknown(name, 'output', this.#outputs);
   }
 
-  /** Records the whole plan. Nothing is submitted or read back. */
-  encode(encoder: GPUCommandEncoder): void {
+  /**
+   * Records the whole plan; `inputs`, in rowLayout, are read when the commands run. Nothing is submitted or read back. Throws
+   * bad-input for an input that is missing or too small.
+   */
+  encode(encoder: GPUCommandEncoder, inputs: Readonly<Record<string, GPUBuffer>>): void {
     this.#check();
-    this.#record(encoder, this.#steps);
+    this.#checkInputs(inputs, ({ size }, planned) => size >= planned);
+    this.#record(encoder, this.#steps, { inputs });
   }
 
   /**
@@ -82,13 +81,14 @@ export class Program {
   ): Promise<Map<string, Float32Array<ArrayBuffer>>> {
     this.#check();
     throwIfAborted(signal);
+    this.#checkInputs(inputs, ({ byteLength }, planned) => byteLength === planned);
     const { gpu } = this.#device;
-    for (const [name, data] of Object.entries(inputs)) this.#write(name, data);
     let done = 0;
     let running: Promise<void> = Promise.resolve();
     for (const window of this.#windows()) {
+      for (const { command } of window) if (command.kind === 'load') this.#write(command, inputs[command.input]);
       const encoder = gpu.createCommandEncoder({ label: 'stam' });
-      this.#record(encoder, window, profiler);
+      this.#record(encoder, window, { profiler });
       gpu.queue.submit([encoder.finish()]);
       const flops = window.reduce((sum, { command }) => sum + (command.kind === 'dispatch' ? command.flops : 0), 0);
       const before = running;
@@ -115,7 +115,7 @@ export class Program {
     const pass = encoder.beginComputePass({ label: 'stam: warm-up' });
     const seen = new Set<GPUComputePipeline>();
     for (const step of this.#steps) {
-      if ('from' in step || seen.has(step.pipeline)) continue;
+      if (!('pipeline' in step) || seen.has(step.pipeline)) continue;
       seen.add(step.pipeline);
       pass.setPipeline(step.pipeline);
       pass.setBindGroup(0, step.bindGroup);
@@ -127,7 +127,7 @@ export class Program {
     this.#device.check();
   }
 
-  /** Fills all memory but inputs and weights with NaN, so that tests see what a kernel leaves unwritten. */
+  /** Fills all memory but that of weights with NaN, so that tests see what a kernel leaves unwritten. */
   poison(): void {
     this.#check();
     for (const buffer of [...this.#slots, ...this.#outputs.values()]) {
@@ -155,7 +155,6 @@ export class Program {
     };
     const storage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
     this.#slots = plan.slots.map((size, i) => make(`activation ${i}`, size, storage));
-    for (const [name, { size }] of plan.inputs) this.#inputs.set(name, make(name, size, storage));
     for (const [name, { size }] of plan.outputs) this.#outputs.set(name, make(name, size, storage));
     const params = new ParamsArena(compiled, this.#device.capabilities.limits.uniformOffsetAlignment);
     const uniforms = make('params', params.bytes.byteLength, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
@@ -163,53 +162,72 @@ export class Program {
 
     const bufferOf = (place: Place): GPUBuffer => {
       if (place.kind === 'slot') return this.#slots[place.slot];
-      if (place.kind === 'input') return this.input(place.name);
       const value = plan.weights.get(place.name);
       return value ? weights.buffer(value) : unknown(place.name, 'weight', plan.weights);
     };
     this.#steps = plan.commands.map((command): Ready => {
+      if (command.kind === 'load') return { command, into: this.#slots[command.slot] };
       if (command.kind === 'copy') return { command, from: bufferOf(command.from), to: this.output(command.output) };
       const { pipeline, layout, bindings } = compiled.get(command) ?? unknown(command.name, 'kernel', new Map());
       const entries = bindings.map(({ name, index }) => {
         if (name === paramsBinding) return { binding: index, resource: { buffer: uniforms, ...params.range(command) } };
         const place = command.bindings[name];
-        const offset = place.kind === 'input' ? place.offset : 0;
-        return { binding: index, resource: { buffer: bufferOf(place), offset, size: Math.ceil(place.size / 16) * 16 } };
+        return { binding: index, resource: { buffer: bufferOf(place), size: Math.ceil(place.size / 16) * 16 } };
       });
       const bindGroup = this.#device.gpu.createBindGroup({ label: `stam: ${command.name}`, layout, entries });
       return { command, pipeline, bindGroup };
     });
   }
 
-  #record(encoder: GPUCommandEncoder, steps: readonly Ready[], profiler?: Profiler): void {
+  /** Records commands. Loads are copies from `inputs`; without these they have been done already. */
+  #record(
+    encoder: GPUCommandEncoder,
+    steps: readonly Ready[],
+    { inputs, profiler }: { inputs?: Readonly<Record<string, GPUBuffer>>; profiler?: Profiler | undefined },
+  ): void {
     let pass: GPUComputePassEncoder | undefined;
+    const leavePass = () => {
+      pass?.end();
+      pass = undefined;
+    };
     for (const step of steps) {
-      if ('from' in step) {
-        pass?.end();
-        pass = undefined;
-        const { from, offset, size } = step.command;
-        encoder.copyBufferToBuffer(step.from, from.kind === 'input' ? from.offset : 0, step.to, offset, size);
+      if ('into' in step) {
+        if (!inputs) continue;
+        leavePass();
+        const { input, offset, size } = step.command;
+        encoder.copyBufferToBuffer(inputs[input], offset, step.into, 0, size);
         continue;
       }
-      if (profiler) {
-        pass?.end(); // timestamps stand at the ends of passes
-        pass = undefined;
+      if ('from' in step) {
+        leavePass();
+        const { offset, size } = step.command;
+        encoder.copyBufferToBuffer(step.from, 0, step.to, offset, size);
+        continue;
       }
+      if (profiler) leavePass(); // timestamps stand at the ends of passes
       pass ??= encoder.beginComputePass(profiler ? profiler.pass(step.command) : { label: 'stam' });
       pass.setPipeline(step.pipeline);
       pass.setBindGroup(0, step.bindGroup);
       pass.dispatchWorkgroups(...step.command.kernel.workgroups);
     }
-    pass?.end();
+    leavePass();
     profiler?.resolve(encoder);
   }
 
-  /** Cuts the plan where enough work has come together: a submission must not run into a driver's time limit. */
+  /**
+   * Cuts the plan before each load, which the queue does between submissions, and where enough work has come together: a submission
+   * must not run into a driver's time limit.
+   */
   *#windows(): Generator<readonly Ready[]> {
     const limit = this.#device.capabilities.adapter.software ? 4e9 : 5e11;
     let window: Ready[] = [];
     let flops = 0;
     for (const step of this.#steps) {
+      if (step.command.kind === 'load' && flops > 0) {
+        yield window;
+        window = [];
+        flops = 0;
+      }
       window.push(step);
       flops += step.command.kind === 'dispatch' ? step.command.flops : 0;
       if (flops < limit) continue;
@@ -220,17 +238,25 @@ export class Program {
     if (window.length) yield window;
   }
 
-  #write(name: string, data: Float32Array<ArrayBuffer>): void {
-    const planned = this.plan.inputs.get(name) ?? unknown(name, 'input', this.plan.inputs);
-    if (data.byteLength !== planned.size) {
+  #checkInputs<T extends GPUBuffer | Float32Array>(
+    inputs: Readonly<Record<string, T>>,
+    fits: (input: T, planned: number) => boolean,
+  ): void {
+    for (const name of Object.keys(inputs)) if (!this.plan.inputs.has(name)) unknown(name, 'input', this.plan.inputs);
+    for (const [name, { size }] of this.plan.inputs) {
+      if (name in inputs && fits(inputs[name], size)) continue;
+      const got = name in inputs ? inputs[name] : undefined;
       throw new StamError('bad-input', {
         where: name,
-        problem: 'the input has another size than the plan',
-        got: `${data.byteLength} bytes`,
-        expected: `${planned.size} bytes`,
+        problem: got ? 'the input has another size than the plan' : 'the input is missing',
+        got: got && `${'byteLength' in got ? got.byteLength : got.size} bytes`,
+        expected: `${size} bytes`,
       });
     }
-    this.#device.gpu.queue.writeBuffer(this.input(name), 0, data);
+  }
+
+  #write({ offset, size, slot }: Load, data: Float32Array<ArrayBuffer>): void {
+    this.#device.gpu.queue.writeBuffer(this.#slots[slot], 0, data.buffer, data.byteOffset + offset, size);
   }
 
   async #readOutputs(): Promise<Map<string, Float32Array<ArrayBuffer>>> {

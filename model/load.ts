@@ -45,7 +45,7 @@ export interface Stam {
   /**
    * Records one forward of V videos into the caller's encoder and returns the buffer of logits, [V, classes] in float32, each row
    * padded to a multiple of four. Nothing is submitted or read back. `frames`, [V, F, 3, S, S] in float32, each row padded likewise,
-   * is copied first. The buffer is valid until the next call with as many videos.
+   * is read while the commands run. The buffer is valid until the next call with as many videos.
    */
   encode(encoder: GPUCommandEncoder, frames: GPUBuffer, videos?: number): Promise<GPUBuffer>;
   info(): Promise<StamInfo>;
@@ -75,9 +75,7 @@ export async function loadStam(source: StamSource, options: LoadStamOptions = {}
     },
     async encode(encoder, frames, videos = 1) {
       const program = await model.program(videos);
-      const input = program.input('frames');
-      encoder.copyBufferToBuffer(frames, 0, input, 0, input.size);
-      program.encode(encoder);
+      program.encode(encoder, { frames });
       return program.output('logits');
     },
     async info() {

@@ -104,23 +104,15 @@ function temporalTransformer(graph: Graph, config: StamConfig, features: Value, 
   return graph.keepIfWanted('video_features', video);
 }
 
-/**
- * The most frames that may go through the spatial transformer at a time: as many as `wanted`, within the device's binding size, and
- * such that every pass begins where a binding of the pixels may begin, for which it may be more than `wanted`.
- */
+/** How many frames go through the spatial transformer at a time: as many as `wanted`, within the device's binding size. */
 export function framesPerPass(
   config: StamConfig,
   { videos, storage, wanted }: { videos: number; storage: StorageType; wanted: number },
   { limits }: Capabilities,
 ): number {
-  const total = videos * config.frames;
   const tokens = (config.imageSize / config.patchSize) ** 2 + 1;
   const pixelBytes = 3 * config.imageSize * Math.ceil(config.imageSize / 4) * 16;
   const widest = Math.max(tokens * Math.max(3 * config.channels, config.mlp) * storageBytes[storage], pixelBytes);
   const most = Math.floor(Math.min(limits.storageBufferBindingBytes, limits.bufferBytes) / widest);
-  const count = Math.min(total, Math.max(1, Math.min(wanted, most)));
-  if (count === total) return total;
-  let step = 1; // 16 at most: the rows of a frame are whole quads
-  while ((step * pixelBytes) % limits.storageOffsetAlignment !== 0) step++;
-  return Math.min(total, Math.max(step, Math.floor(count / step) * step));
+  return Math.min(videos * config.frames, Math.max(1, Math.min(wanted, most)));
 }

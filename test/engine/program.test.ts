@@ -27,6 +27,9 @@ async function load(times = 3): Promise<{ program: Program; weights: Weights }> 
   return { program: await Program.create(device, plan, weights), weights };
 }
 
+const inputBuffer = (size: number): GPUBuffer =>
+  device.gpu.createBuffer({ size, usage: GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST });
+
 const loadKernel = async (body: string): Promise<Program> => {
   const plan = createPlan(oneKernelGraph(body), device.capabilities);
   return await Program.create(device, plan, await Weights.upload(device, sumSource(), plan.weights));
@@ -44,11 +47,14 @@ describe('run', () => {
     weights.dispose();
   });
 
-  test('again gives the new result, without the old input where none is brought', async () => {
+  test('again gives the new result, and needs the input again: its memory has served others', async () => {
     const { program, weights } = await load();
     await program.run({ x: sumInput(2) });
     expect((await program.run({ x: sumInput(5) })).get('last')).toEqual(sumExpected(5, 3));
-    expect((await program.run({})).get('last')).toEqual(sumExpected(5, 3));
+    await expect(program.run({})).rejects.toMatchObject({
+      code: 'bad-input',
+      message: 'x: the input is missing; expected 160 bytes',
+    });
     program.dispose();
     weights.dispose();
   });
@@ -88,13 +94,12 @@ describe('poison', () => {
     program.dispose();
   });
 
-  test('fills outputs and spares inputs and weights', async () => {
+  test('fills outputs and spares weights', async () => {
     const { program, weights } = await load();
     await program.run({ x: sumInput(2) });
     program.poison();
     expect((await readBuffer(device.gpu, program.output('last'))).every(Number.isNaN)).toBe(true);
-    expect(await readBuffer(device.gpu, program.input('x'))).toEqual(sumInput(2));
-    expect((await program.run({})).get('last')).toEqual(sumExpected(2, 3));
+    expect((await program.run({ x: sumInput(2) })).get('last')).toEqual(sumExpected(2, 3));
     program.dispose();
     weights.dispose();
   });
@@ -104,14 +109,10 @@ describe('encode', () => {
   test("into the caller's own encoder gives what run() gives", async () => {
     const { program, weights } = await load();
     program.poison();
-    const own = device.gpu.createBuffer({
-      size: program.input('x').size,
-      usage: GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
-    });
+    const own = inputBuffer(256); // larger than need be
     device.gpu.queue.writeBuffer(own, 0, sumInput(3));
     const encoder = device.gpu.createCommandEncoder();
-    encoder.copyBufferToBuffer(own, 0, program.input('x'), 0, own.size);
-    program.encode(encoder);
+    program.encode(encoder, { x: own });
     expect((await readBuffer(device.gpu, program.output('last'))).every(Number.isNaN)).toBe(true); // nothing was submitted
     device.gpu.queue.submit([encoder.finish()]);
     const encoded = unpadRows(await readBuffer(device.gpu, program.output('last')), [5, 6]);
@@ -119,6 +120,16 @@ describe('encode', () => {
     own.destroy();
     program.dispose();
     weights.dispose();
+  });
+
+  test('refuses an input that is missing or too small', async () => {
+    const { program, weights } = await load();
+    const encoder = device.gpu.createCommandEncoder();
+    const small = inputBuffer(144);
+    expect(() => program.encode(encoder, {})).toThrow(expect.objectContaining({ code: 'bad-input' }));
+    expect(() => program.encode(encoder, { x: small })).toThrow(/^x: .*got 144 bytes, expected 160 bytes$/);
+    for (const made of [program, weights]) made.dispose();
+    small.destroy();
   });
 
   test('makes no GPU object', async () => {
@@ -135,10 +146,11 @@ describe('encode', () => {
       'createTexture',
       'createCommandEncoder',
     ] as const;
+    const x = inputBuffer(160);
     const encoder = device.gpu.createCommandEncoder();
     const spies = makers.map((maker) => vi.spyOn(device.gpu, maker));
-    program.encode(encoder);
-    program.encode(encoder);
+    program.encode(encoder, { x });
+    program.encode(encoder, { x });
     expect(spies.map((spy) => spy.mock.calls.length)).toEqual(makers.map(() => 0));
     // the spies do see what the engine makes
     const other = await load();
@@ -235,7 +247,7 @@ describe('dispose', () => {
     await program.run({ x: sumInput(1) });
     const during = device.memory.statistics();
     expect(during.weights - before.weights).toBe(5 * 8 * 4);
-    expect(during.activations - before.activations).toBeGreaterThanOrEqual(3 * 5 * 8 * 4); // x, first, last
+    expect(during.activations - before.activations).toBeGreaterThanOrEqual(3 * 5 * 8 * 4); // x or a sum, first, last
     program.dispose();
     weights.dispose();
     await expect(Program.create(device, sumPlan(device, 1), weights)).rejects.toMatchObject({ code: 'missing-tensor' });
@@ -250,7 +262,7 @@ describe('dispose', () => {
     program.dispose();
     const gone = { code: 'disposed' };
     await expect(program.run({ x: sumInput(1) })).rejects.toMatchObject(gone);
-    expect(() => program.encode(device.gpu.createCommandEncoder())).toThrow(expect.objectContaining(gone));
+    expect(() => program.encode(device.gpu.createCommandEncoder(), {})).toThrow(expect.objectContaining(gone));
     expect(() => program.poison()).toThrow(expect.objectContaining(gone));
     weights.dispose();
   });

@@ -43,13 +43,6 @@ describe.each(devices)('on a device of %s', (_, capabilities) => {
     expect(Math.abs(flops / 1e9 - expected)).toBeLessThan(0.1);
   });
 
-  test('more videos than one buffer of pixels can hold are refused as a limit', () => {
-    expect(() => planOf('stam_64', capabilities, { videos: 6 })).not.toThrow();
-    expect(() => planOf('stam_64', capabilities, { videos: 7 })).toThrow(
-      expect.objectContaining({ code: 'limit', message: expect.stringContaining('take fewer videos') }),
-    );
-  });
-
   test('the norms and token sums that stand beside those take less than a hundredth', () => {
     const plan = planOf('stam_16', capabilities);
     expect(plan.flops / 1e9).toBeGreaterThan(563.1);
@@ -64,19 +57,17 @@ describe.each(devices)('on a device of %s', (_, capabilities) => {
         for (const place of Object.values(bindings)) {
           expect(place.size).toBeLessThanOrEqual(limits.storageBufferBindingBytes);
           if (place.kind === 'slot') expect(place.size).toBeLessThanOrEqual(plan.slots[place.slot]);
-          if (place.kind === 'input') expect(place.offset % limits.storageOffsetAlignment).toBe(0);
         }
         const storageBindings = resolved.bindings.filter(({ access }) => access !== 'uniform');
         expect(storageBindings.length).toBeLessThanOrEqual(limits.storageBuffers);
         expect(Math.max(...kernel.workgroups)).toBeLessThanOrEqual(65535);
       }
-      const buffers = [...plan.slots, ...[...plan.inputs.values()].map(({ size }) => size)];
-      expect(Math.max(...buffers, ...[...plan.weights.values()].map(valueBytes))).toBeLessThanOrEqual(
+      expect(Math.max(...plan.slots, ...[...plan.weights.values()].map(valueBytes))).toBeLessThanOrEqual(
         limits.bufferBytes,
       );
     });
 
-    test('frames that do not fit one binding go in more passes, at places where a binding may begin', () => {
+    test('frames that do not fit one binding go in more passes', () => {
       const wanted = 100;
       const plan = planOf('stam_64', capabilities, { storage, wanted });
       const passes = dispatches(plan).filter(({ operator }) => operator === 'patchEmbed');
@@ -85,9 +76,13 @@ describe.each(devices)('on a device of %s', (_, capabilities) => {
     });
   });
 
-  test('activations of 64 frames take hardly more than those of 16', () => {
-    const slotBytes = (name: string) => planOf(name, capabilities).slots.reduce((sum, size) => sum + size, 0);
-    expect(slotBytes('stam_64')).toBeLessThanOrEqual(1.5 * slotBytes('stam_16'));
+  test('a pass takes the memory of its hidden layer and two token tensors, pixels included, however many passes there are', () => {
+    const slotBytes = (name: string, storage: StorageType) =>
+      planOf(name, capabilities, { storage, wanted: 16 }).slots.reduce((sum, size) => sum + size, 0);
+    for (const name of ['stam_16', 'stam_64']) {
+      expect(slotBytes(name, 'f32')).toBeLessThanOrEqual(60e6);
+      expect(slotBytes(name, 'f16')).toBeLessThanOrEqual(30e6);
+    }
   });
 
   test('a whole stam_16 is at most 25 pipelines', () => {
@@ -123,15 +118,6 @@ describe('framesPerPass', () => {
     const wanted = (count: number, videos: number) =>
       framesPerPass(config, { videos, storage: 'f32', wanted: count }, defaultCapabilities);
     expect([wanted(1, 1), wanted(5, 1), wanted(7, 1), wanted(100, 1), wanted(100, 3)]).toEqual([1, 5, 7, 7, 21]);
-  });
-
-  test('keeps the beginnings of passes on the alignment of bindings', () => {
-    // a frame of 3 x 36 x 36 pixels is 15552 bytes, 192 past a multiple of 256: four frames are a whole number of them
-    expect([per(1), per(2), per(3), per(4), per(5), per(6), per(7)]).toEqual([4, 4, 4, 4, 4, 4, 7]);
-    for (const wanted of [1, 2, 3]) {
-      const graph = stamGraph(tiny, { videos: 1, storage: 'f32', framesPerPass: per(wanted) });
-      expect(() => createPlan(graph, defaultCapabilities)).not.toThrow();
-    }
   });
 
   test('is fewer where the widest activation would not fit a binding or a buffer', () => {
