@@ -54,6 +54,7 @@ export interface Plan {
   readonly commands: readonly Command[];
   /** Bytes of each activation buffer. */
   readonly slots: readonly number[];
+  /** In the layouts that this device's kernels read. */
   readonly weights: ReadonlyMap<string, Value>;
   /** Bytes of each input, all its parts together. */
   readonly inputs: ReadonlyMap<string, { readonly size: number; readonly storage: Value['storage'] }>;
@@ -104,11 +105,20 @@ export function createPlan(
   return {
     commands,
     slots: memory.slots,
-    weights: graph.weights,
+    weights: arrangeWeights(graph, capabilities),
     inputs: gatherInputs(graph, capabilities),
     outputs,
     flops: graph.nodes.reduce((sum, node) => sum + node.flops, 0),
   };
+}
+
+/** The graph's weights, each in the layout that the kernels of such a device read. All plans for a device agree on it. */
+function arrangeWeights(graph: Graph, capabilities: Capabilities): Plan['weights'] {
+  const arrange = (value: Value): Value => {
+    const layout = value.layout.on?.(capabilities, value.storage) ?? value.layout;
+    return layout === value.layout ? value : { ...value, layout };
+  };
+  return new Map([...graph.weights].map(([name, value]) => [name, arrange(value)]));
 }
 
 function gatherInputs(graph: Graph, { limits }: Capabilities): Plan['inputs'] {

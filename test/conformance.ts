@@ -75,7 +75,7 @@ export async function runCase(device: Device, test: OperatorCase, storage: Stora
       order: () => [...tensors.keys()],
       read: async (name: string) => test.operands[name].data,
     };
-    const weights = await Weights.upload(device, source, graph.weights);
+    const weights = await Weights.upload(device, source, plan.weights);
     const program = await Program.create(device, plan, weights);
     program.poison();
     const got = (await program.run({})).get('result') ?? new Float32Array();
