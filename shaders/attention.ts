@@ -4,6 +4,7 @@ import { StamError } from '../engine/errors.ts';
 import type { Graph, Value } from '../engine/graph.ts';
 import type { Kernel } from '../engine/kernel.ts';
 import type { Attention } from './attention-family.ts';
+import { attentionMatrix } from './attention-matrix.ts';
 import { attentionTile } from './attention-tile.ts';
 import { expectShape } from './expect.ts';
 
@@ -44,5 +45,5 @@ export function attention(graph: Graph, qkv: Value, { name, heads }: AttentionOp
 
 /** Every kernel that can run it on such a device, best guess first. */
 function kernels(capabilities: Capabilities, problem: Attention): Kernel[] {
-  return [attentionTile].flatMap((family) => family(problem, capabilities));
+  return [attentionMatrix, attentionTile].flatMap((family) => family(problem, capabilities));
 }

@@ -8,8 +8,7 @@ import type { MatrixUse } from './matrices.ts';
 import { matricesOf } from './matrices.ts';
 import { paddedDepth } from './panels.ts';
 import leftChunks from './shared/left-chunks.wgsl';
-import leftRowsF16 from './shared/left-rows-f16.wgsl';
-import leftRowsF32 from './shared/left-rows-f32.wgsl';
+import leftRows from './shared/left-rows.wgsl';
 import rowsPlain from './shared/rows-plain.wgsl';
 
 /** Subgroups of a workgroup, and matrices that each holds: both down and across. */
@@ -66,7 +65,7 @@ function kernelOf(
     name: 'matmul-matrix',
     variant: `${rows}x${columns} by ${use.label} ${label}`,
     source,
-    imports: { ...imports, ...use.imports, ...leftOf(matmul, rowsText) },
+    imports: { ...imports, ...use.imports, ...leftOf(matmul, rowsText, use.chunk) },
     constants: {
       ...parts.constants,
       ...use.constants,
@@ -87,7 +86,7 @@ function kernelOf(
 }
 
 /** Where the left operand comes from: whole chunks of memory where rows are made of them. */
-function leftOf({ storage, k }: Matmul, rows: string): Readonly<Record<string, string>> {
-  if (storage === 'f32') return { left: leftRowsF32, rows };
-  return rows === rowsPlain && k % 8 === 0 ? { left: leftChunks } : { left: leftRowsF16, rows };
+function leftOf({ storage, k }: Matmul, rows: string, chunk: string): Readonly<Record<string, string>> {
+  if (storage === 'f16' && rows === rowsPlain && k % 8 === 0) return { left: leftChunks };
+  return { left: leftRows, rows, chunk };
 }

@@ -39,8 +39,11 @@ fn weight_panel(column: u32) -> u32 {
   return min(column / 16, PANELS - 1) * K * BLOCK_COLUMN + column % 16 * BLOCK_COLUMN;
 }
 
-/// Where its part from k on begins, from there.
-fn weight_depth(k: u32) -> u32 { return k / 16 * 16 * BLOCK_COLUMN + k % 16 / CHUNK; }
+/// And how far from there a step of MATRIX_K lies: blocks hold 16 of k.
+fn weight_step(step: u32) -> u32 {
+  let k = step * MATRIX_K;
+  return k / 16 * 16 * BLOCK_COLUMN + k % 16 / CHUNK;
+}
 
 @compute @workgroup_size(INVOCATIONS)
 // #import subgroup
@@ -56,13 +59,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let slot = min(i * INVOCATIONS + invocation, TILE_ROWS * DEPTH_CHUNKS - 1);
     staged[i] = left_chunk(first_row + slot / DEPTH_CHUNKS, slot % DEPTH_CHUNKS);
   }
-  var right: array<RightMatrix, ACROSS>;
   var panels: array<u32, ACROSS>;
   // #unroll
-  for (var j = 0u; j < ACROSS; j++) {
-    panels[j] = weight_panel(first_column + j * MATRIX_N);
-    right[j] = load_right(&weight, panels[j], BLOCK_COLUMN);
-  }
+  for (var j = 0u; j < ACROSS; j++) { panels[j] = weight_panel(first_column + j * MATRIX_N); }
   var sums: array<SumMatrix, DOWN * ACROSS>;
 
   for (var k = 0u; k < params.depth; k += DEPTH) {
@@ -72,6 +71,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       let slot = min(i * INVOCATIONS + invocation, TILE_ROWS * DEPTH_CHUNKS - 1);
       memory[tile + slot / DEPTH_CHUNKS * TILE_PITCH + slot % DEPTH_CHUNKS] = staged[i];
     }
+    var right: array<RightMatrix, ACROSS>;
+    // #unroll
+    for (var j = 0u; j < ACROSS; j++) { right[j] = load_right(&weight, panels[j] + k * BLOCK_COLUMN, BLOCK_COLUMN); }
     workgroupBarrier();
     // #unroll
     for (var i = 0u; i < STAGED; i++) {
@@ -85,14 +87,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       for (var i = 0u; i < DOWN; i++) {
         left[i] = load_left(&memory, tile + (tile_row + i * MATRIX_M) * TILE_PITCH + step * MATRIX_K / CHUNK, TILE_PITCH);
       }
-      let ahead = weight_depth(min(k + (step + 1) * MATRIX_K, params.depth - MATRIX_K));
       // #unroll
       for (var j = 0u; j < ACROSS; j++) {
+        if (step > 0) { right[j] = load_right(&weight, panels[j] + k * BLOCK_COLUMN + weight_step(step), BLOCK_COLUMN); }
         // #unroll
         for (var i = 0u; i < DOWN; i++) {
           sums[i * ACROSS + j] = multiply(left[i], right[j], sums[i * ACROSS + j]);
         }
-        right[j] = load_right(&weight, panels[j] + ahead, BLOCK_COLUMN);
       }
     }
   }

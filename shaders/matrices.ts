@@ -3,6 +3,8 @@ import type { Capabilities } from '../engine/device.ts';
 import type { StorageType } from '../engine/dtype.ts';
 import type { Kernel } from '../engine/kernel.ts';
 import type { MatrixShape } from '../engine/matrices.ts';
+import chunkF16 from './shared/chunk-f16.wgsl';
+import chunkF32 from './shared/chunk-f32.wgsl';
 import componentF16 from './shared/component-f16.wgsl';
 import componentF32 from './shared/component-f32.wgsl';
 import matrix from './shared/matrix.wgsl';
@@ -15,6 +17,8 @@ export interface MatrixUse {
   readonly label: string;
   /** `matrix`, the functions on matrices, and `subgroup`, which stands between a kernel's attributes and its function. */
   readonly imports: Readonly<Record<string, string>>;
+  /** The import `chunk`, for kernels that look into what matrices are made of. */
+  readonly chunk: string;
   readonly constants: Readonly<Record<string, number>>;
   readonly features: Kernel['features'];
 }
@@ -43,6 +47,7 @@ export function matricesOf(storage: StorageType, capabilities: Capabilities): Ma
       matrix,
       subgroup: subgroups.text,
     },
+    chunk: storage === 'f16' ? chunkF16 : chunkF32,
     constants: { LANES: subgroups.lanes, MATRIX_M: m, MATRIX_N: n, MATRIX_K: k, CHUNK: chunkElements[storage] },
     features: [...subgroups.features, 'chromium-experimental-subgroup-matrix' as GPUFeatureName],
   };
