@@ -65,7 +65,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     // subgroups past the last key compute the last matrix again: a branch around matrices would have to be explained to compilers
     let own_key = min(first + subgroup * MATRIX_N, KEYS - MATRIX_N);
     var sums: array<SumMatrix, DOWN>;
-    // zeroed by hand: Dawn does not begin each turn of a loop with a zero variable
+    // zeroed by hand: Dawn zeroes a variable once, not in each turn of a loop
     // #unroll
     for (var i = 0u; i < DOWN; i++) { sums[i] = SumMatrix(); }
     // #unroll
