@@ -14,9 +14,6 @@ const toggles = {
     'allow_unsafe_apis', // experimental features (subgroup matrices) are offered at all
     'vulkan_enable_f16_on_nvidia', // shader-f16 is held back on NVIDIA's Vulkan driver otherwise
     'use_vulkan_memory_model', // what subgroup matrices need on Vulkan
-    // every index would be checked again, and a matrix load's stride be no constant any more, which doubles the other instructions of a
-    // matrix kernel's loop; kernels keep to their bounds by themselves: nothing but they runs on these devices
-    'disable_robustness',
   ],
   disable: ['timestamp_quantization'], // per-kernel times would be rounded to 100 us
 };
