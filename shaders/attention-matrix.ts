@@ -9,6 +9,8 @@ import { storageOf } from './storage.ts';
 
 /** Queries of a workgroup: the more, the fewer times keys and values are read; the fewer, the less memory. */
 const queryCounts = [32, 16] as const;
+/** Elements of queries that a subgroup's registers hold beside its sums. */
+const heldElements = 32 * 96;
 const subgroupCount = 4;
 /** Keys are padded to whole matrices of any shape. */
 const keyMultiple = 16;
@@ -25,6 +27,7 @@ export const attentionMatrix: AttentionFamily = (attention, capabilities) => {
   const keys = Math.ceil(tokens / keyMultiple) * keyMultiple;
   const block = subgroupCount * n;
   return queryCounts.flatMap((queries): Kernel[] => {
+    if (queries * dimension > heldElements) return [];
     const blockChunks = Math.max(
       Math.max(block, queries) * (dimension / chunk + 1), // keys, and before them queries
       dimension * (block / chunk + 1), // values
