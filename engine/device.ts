@@ -1,5 +1,7 @@
 // A GPUDevice and what the engine needs to know of it.
 import { StamError } from './errors.ts';
+import type { MatrixShape } from './matrices.ts';
+import { probeMatrices } from './matrices.ts';
 import { GpuMemory } from './memory.ts';
 import { PipelineCache } from './pipeline-cache.ts';
 
@@ -21,6 +23,8 @@ export interface Capabilities {
   readonly subgroupSize: number | undefined;
   /** Whether a kernel has that size only if it asks for it: by the feature subgroup-size-control. */
   readonly subgroupSizeVaries: boolean;
+  /** Of the shapes of subgroup matrices that kernels know, those that the device multiplies. */
+  readonly matrices: readonly MatrixShape[];
   readonly limits: {
     readonly storageBufferBindingBytes: number;
     readonly bufferBytes: number;
@@ -76,13 +80,14 @@ export function formatAdapter(adapter: AdapterDescription): string {
   return `${name || 'unnamed adapter'}${adapter.software ? ' (software)' : ''}`;
 }
 
-function capabilitiesOf(device: GPUDevice): Capabilities {
+async function capabilitiesOf(device: GPUDevice): Promise<Capabilities> {
   const info = device.adapterInfo;
   const { limits } = device;
   return {
     adapter: describeAdapter(info),
     features: device.features,
     ...subgroupsOf(device.features, info),
+    matrices: await probeMatrices(device),
     limits: {
       storageBufferBindingBytes: limits.maxStorageBufferBindingSize,
       bufferBytes: limits.maxBufferSize,
@@ -116,10 +121,10 @@ export class Device {
   #lost: StamError | undefined;
   #disposed = false;
 
-  private constructor(gpu: GPUDevice, owned: boolean) {
+  private constructor(gpu: GPUDevice, capabilities: Capabilities, owned: boolean) {
     this.gpu = gpu;
     this.#owned = owned;
-    this.capabilities = capabilitiesOf(gpu);
+    this.capabilities = capabilities;
     this.pipelines = new PipelineCache(gpu);
     this.memory = new GpuMemory(gpu);
     void gpu.lost.then((info) => {
@@ -133,15 +138,15 @@ export class Device {
   }
 
   /** Wraps a device of the caller's, which is used and never destroyed. */
-  static adopt(gpu: GPUDevice): Device {
-    return new Device(gpu, false);
+  static async adopt(gpu: GPUDevice): Promise<Device> {
+    return new Device(gpu, await capabilitiesOf(gpu), false);
   }
 
   /** Asks the adapter for a device with everything the engine can use. `descriptor` overrides that: tests ask for less. */
   static async request(adapter: GPUAdapter, descriptor?: GPUDeviceDescriptor): Promise<Device> {
     try {
       const gpu = await adapter.requestDevice({ label: 'stam', ...(descriptor ?? requiredDevice(adapter)) });
-      return new Device(gpu, true);
+      return new Device(gpu, await capabilitiesOf(gpu), true);
     } catch (cause) {
       throw new StamError('no-adapter', {
         where: formatAdapter(describeAdapter(adapter.info)),

@@ -1,4 +1,6 @@
 // How a tensor's elements lie in GPU memory.
+import type { Capabilities } from './device.ts';
+import type { StorageType } from './dtype.ts';
 import type { Shape } from './shape.ts';
 import { quads, rowCount, rowLength } from './shape.ts';
 
@@ -12,6 +14,8 @@ export interface Layout {
    * zeros, of this many elements.
    */
   pack(data: Float32Array<ArrayBuffer>, shape: Shape, allocate?: Allocate): Float32Array<ArrayBuffer>;
+  /** The layout to use in place of this one on such a device, where that depends on the device; it has as many elements. */
+  on?(capabilities: Capabilities, storage: StorageType): Layout;
 }
 
 export type Allocate = (elements: number) => Float32Array<ArrayBuffer>;

@@ -64,6 +64,7 @@ export interface Plan {
   readonly commands: readonly Command[];
   /** Bytes of each buffer for activations and the parts of inputs. */
   readonly slots: readonly number[];
+  /** In the layouts that this device's kernels read. */
   readonly weights: ReadonlyMap<string, Value>;
   /** What a run begins with, in rowLayout. Sizes are in bytes, all parts together. */
   readonly inputs: ReadonlyMap<string, { readonly size: number; readonly storage: Value['storage'] }>;
@@ -116,11 +117,22 @@ export function createPlan(
   return {
     commands,
     slots: memory.slots,
-    weights: graph.weights,
+    weights: arrangeWeights(graph, capabilities),
     inputs: gatherInputs(graph),
     outputs,
     flops: graph.nodes.reduce((sum, node) => sum + node.flops, 0),
   };
+}
+
+/** The graph's weights, each in the layout that the kernels of such a device read. All plans for a device agree on it. */
+function arrangeWeights(graph: Graph, capabilities: Capabilities): Plan['weights'] {
+  return new Map([...graph.weights].map(([name, value]) => [name, arrange(value, capabilities)]));
+}
+
+/** A value in the layout that the kernels of such a device read. */
+export function arrange(value: Value, capabilities: Capabilities): Value {
+  const layout = value.layout.on?.(capabilities, value.storage) ?? value.layout;
+  return layout === value.layout ? value : { ...value, layout };
 }
 
 function gatherInputs(graph: Graph): Plan['inputs'] {

@@ -4,7 +4,7 @@ import { encodeHalves, halfToFloat, storageBytes } from './dtype.ts';
 import { StamError } from './errors.ts';
 import type { GraphNode, Value } from './graph.ts';
 import type { Kernel } from './kernel.ts';
-import { valueBytes } from './plan.ts';
+import { arrange, valueBytes } from './plan.ts';
 import { packParams, paramsBinding } from './wgsl.ts';
 
 /** A kernel ready to be timed on a trial's operands. */
@@ -38,8 +38,9 @@ export class Trial {
     this.#fraction = Math.min(1, flops / Math.max(1, node.flops));
     const taken = new Set(Object.values(node.takesOver ?? {}));
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-    for (const [name, value] of Object.entries(node.inputs)) {
+    for (const [name, input] of Object.entries(node.inputs)) {
       if (taken.has(name)) continue;
+      const value = arrange(input, device.capabilities);
       const buffer = device.memory.create(`trial ${name}`, 'staging', valueBytes(value), usage);
       fill(device.gpu, buffer, value);
       this.#buffers.set(name, buffer);

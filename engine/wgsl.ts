@@ -32,6 +32,8 @@ const enableNames: Readonly<Record<string, string>> = {
   'chromium-experimental-subgroup-matrix': 'chromium_experimental_subgroup_matrix',
 };
 
+const matrices = 'chromium-experimental-subgroup-matrix' as GPUFeatureName;
+
 /** Expands a kernel. Throws `shader` for an import without text, a malformed loop, a constant missing, or a clash of bindings. */
 export function resolveKernel(kernel: Kernel): ResolvedKernel {
   const fail = (problem: string): never => {
@@ -41,6 +43,8 @@ export function resolveKernel(kernel: Kernel): ResolvedKernel {
   const enables = kernel.features.map(
     (feature) => `enable ${enableNames[feature] ?? fail(`no enable line for ${feature}`)};`,
   );
+  // matrices are asked to be uniform over a workgroup; uniform over a subgroup, as they have to be, the compiler cannot prove
+  if (kernel.features.includes(matrices)) enables.push('diagnostic(off, chromium.subgroup_matrix_uniformity);');
   const constants = Object.entries(kernel.constants).map(([name, value]) => `const ${name} = ${value};`);
   const unrolled = unrollLoops(body, kernel.constants, fail);
   const code = `${[...enables, `// ${kernelLabel(kernel)}`, ...constants].join('\n')}\n\n${unrolled}`;

@@ -59,7 +59,7 @@ export async function loadStam(source: StamSource, options: LoadStamOptions = {}
   const { model: name = 'auto', device: gpu, heads, ...rest } = options;
   throwIfAborted(rest.signal);
   const config = name === 'auto' ? configFromCheckpoint(source, { heads }) : namedConfig(name);
-  const device = gpu ? Device.adopt(gpu) : await requestDevice();
+  const device = gpu ? await Device.adopt(gpu) : await requestDevice();
   let model: StamModel;
   try {
     model = await StamModel.load(device, config, source, rest);

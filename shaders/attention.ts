@@ -4,6 +4,7 @@ import { StamError } from '../engine/errors.ts';
 import type { Graph, Value } from '../engine/graph.ts';
 import type { Kernel } from '../engine/kernel.ts';
 import type { Attention } from './attention-family.ts';
+import { attentionMatrix } from './attention-matrix.ts';
 import { attentionSubgroup } from './attention-subgroup.ts';
 import { attentionTile } from './attention-tile.ts';
 import { expectShape } from './expect.ts';
@@ -46,6 +47,6 @@ export function attention(graph: Graph, qkv: Value, { name, heads }: AttentionOp
 /** Every kernel that can run it on such a device, best guess first. */
 function kernels(capabilities: Capabilities, problem: Attention): Kernel[] {
   const { software } = capabilities.adapter;
-  const families = software ? [attentionSubgroup, attentionTile] : [attentionTile, attentionSubgroup];
+  const families = software ? [attentionSubgroup, attentionTile] : [attentionMatrix, attentionTile, attentionSubgroup];
   return families.flatMap((family) => family(problem, capabilities));
 }

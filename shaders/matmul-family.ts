@@ -3,9 +3,11 @@ import type { Capabilities } from '../engine/device.ts';
 import type { StorageType } from '../engine/dtype.ts';
 import type { Kernel } from '../engine/kernel.ts';
 import { quads } from '../engine/shape.ts';
+import { matricesOf } from './matrices.ts';
 import { paddedDepth, panelColumns } from './panels.ts';
 import resultF32 from './shared/result-f32.wgsl';
 import resultSame from './shared/result-same.wgsl';
+import weightBlocks from './shared/weight-blocks.wgsl';
 import weightPanels from './shared/weight-panels.wgsl';
 import { storageOf } from './storage.ts';
 
@@ -41,7 +43,7 @@ export function matmulParts(
       ...matmul.imports,
       storage: storage.text,
       result: resultIsSame ? resultSame : resultF32,
-      weight: weightPanels,
+      weight: matricesOf(matmul.storage, capabilities) ? weightBlocks : weightPanels,
     },
     constants: {
       K: paddedDepth(k),

@@ -1,5 +1,6 @@
 // Capabilities as plain data, for tests that plan or compile for devices which are not here.
 import type { Capabilities } from '../engine/device.ts';
+import type { MatrixShape } from '../engine/matrices.ts';
 
 /** What WebGPU guarantees everywhere, and no more: no feature, 128 MiB bindings, 256 MiB buffers, 16 KiB of workgroup memory. */
 export const defaultCapabilities: Capabilities = {
@@ -7,6 +8,7 @@ export const defaultCapabilities: Capabilities = {
   features: new Set(),
   subgroupSize: undefined,
   subgroupSizeVaries: false,
+  matrices: [],
   limits: {
     storageBufferBindingBytes: 128 * 2 ** 20,
     bufferBytes: 256 * 2 ** 20,
@@ -30,4 +32,10 @@ export function withHalves(capabilities: Capabilities, present: boolean): Capabi
   if (present) features.add('shader-f16');
   else features.delete('shader-f16');
   return { ...capabilities, features };
+}
+
+/** The same device with subgroup matrices of this shape. */
+export function withMatrices(capabilities: Capabilities, shape: MatrixShape): Capabilities {
+  const features = new Set([...capabilities.features, 'chromium-experimental-subgroup-matrix']);
+  return { ...capabilities, features, matrices: [shape] };
 }

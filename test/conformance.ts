@@ -58,16 +58,29 @@ function buildCase(test: OperatorCase, storage: StorageType): Graph {
   return graph;
 }
 
+export interface RunCaseOptions {
+  /** What kernels are told that the device can do; by default the truth. */
+  readonly capabilities?: Capabilities;
+  /** The candidates to run; by default all. */
+  readonly only?: (kernel: Kernel) => boolean;
+  /** What to run in a candidate's place. */
+  readonly adapt?: (kernel: Kernel) => Kernel;
+}
+
 /** Runs a case in each of its kernels. Outputs and all memory in between are filled with NaN before each run. */
-export async function runCase(device: Device, test: OperatorCase, storage: StorageType): Promise<CaseResult[]> {
+export async function runCase(
+  device: Device,
+  test: OperatorCase,
+  storage: StorageType,
+  { capabilities = device.capabilities, only = () => true, adapt = (kernel) => kernel }: RunCaseOptions = {},
+): Promise<CaseResult[]> {
   const expected = test.expected();
   const tolerance = test.tolerance(storage, expected);
   const results: CaseResult[] = [];
-  const candidates = candidatesOf(test, storage, device.capabilities);
-  for (let choice = 0; choice < candidates.length; choice++) {
+  for (const candidate of candidatesOf(test, storage, capabilities).filter(only)) {
     const graph = buildCase(test, storage);
     const last = graph.nodes.at(-1);
-    const plan = createPlan(graph, device.capabilities, (node, kernels) => kernels[node === last ? choice : 0]);
+    const plan = createPlan(graph, capabilities, (node, kernels) => (node === last ? adapt(candidate) : kernels[0]));
     const tensors = new Map(Object.entries(test.operands).map(([name, { shape }]) => [name, { dtype: 'F32', shape }]));
     const source = {
       name: test.name,
@@ -75,12 +88,12 @@ export async function runCase(device: Device, test: OperatorCase, storage: Stora
       order: () => [...tensors.keys()],
       read: async (name: string) => test.operands[name].data,
     };
-    const weights = await Weights.upload(device, source, graph.weights);
+    const weights = await Weights.upload(device, source, plan.weights);
     const program = await Program.create(device, plan, weights);
     program.poison();
     const got = (await program.run({})).get('result') ?? new Float32Array();
     const { error } = largestDifference(got, expected);
-    results.push({ kernel: kernelLabel(candidates[choice]), error, tolerance, passed: error <= tolerance });
+    results.push({ kernel: kernelLabel(candidate), error, tolerance, passed: error <= tolerance });
     program.dispose();
     weights.dispose();
   }

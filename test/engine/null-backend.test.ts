@@ -3,8 +3,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Capabilities, Device } from '../../engine/device.ts';
 import { kernelLabel } from '../../engine/kernel.ts';
+import { matrixShapes } from '../../engine/matrices.ts';
 import { resolveKernel } from '../../engine/wgsl.ts';
-import { withHalves, withSubgroups } from '../capabilities.ts';
+import { withHalves, withMatrices, withSubgroups } from '../capabilities.ts';
 import { candidatesOf } from '../conformance.ts';
 import { openTestDevice } from '../device.ts';
 import { operatorCases } from '../shaders/index.ts';
@@ -15,12 +16,26 @@ beforeAll(async () => {
 });
 afterAll(() => device.dispose());
 
-/** Every device that kernels tell apart: software or not, with and without halves, no subgroups or one of the sizes in use. */
+/**
+ * Every device that kernels tell apart: software or not, with and without halves, no subgroups or one of the sizes in use; subgroup
+ * matrices in every shape.
+ */
 function everyDevice(): Capabilities[] {
   const { capabilities } = device;
+  return [...devicesWithoutMatrices(capabilities), ...devicesWithMatrices(capabilities)];
+}
+
+function devicesWithMatrices(capabilities: Capabilities): Capabilities[] {
+  return matrixShapes.map((shape) => withMatrices(withSubgroups(capabilities, 32, true), shape));
+}
+
+function devicesWithoutMatrices(capabilities: Capabilities): Capabilities[] {
   return [true, false].flatMap((software) =>
     [true, false].flatMap((halves) => {
-      const plain = withHalves({ ...capabilities, adapter: { ...capabilities.adapter, software } }, halves);
+      const plain = withHalves(
+        { ...capabilities, matrices: [], adapter: { ...capabilities.adapter, software } },
+        halves,
+      );
       return [
         { ...plain, subgroupSize: undefined },
         ...[4, 8, 16, 32, 64].map((lanes) => withSubgroups(plain, lanes)),

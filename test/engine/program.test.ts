@@ -280,7 +280,7 @@ describe('dispose', () => {
   });
 
   test("leaves a caller's device alive", async () => {
-    const borrowed = Device.adopt(device.gpu);
+    const borrowed = await Device.adopt(device.gpu);
     const buffer = borrowed.memory.create('own', 'staging', 100, GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST);
     expect(borrowed.memory.statistics()).toMatchObject({ staging: 112, buffers: 1 });
     borrowed.dispose();

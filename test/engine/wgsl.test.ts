@@ -115,6 +115,7 @@ describe('the head of the text', () => {
       'enable f16;',
       'enable subgroups;',
       'enable chromium_experimental_subgroup_matrix;',
+      'diagnostic(off, chromium.subgroup_matrix_uniformity);',
       '// sample plain',
       'const WIDTH = 4;',
       'const SCALE = 0.125;',

@@ -1,0 +1,54 @@
+// What a kernel needs that multiplies subgroup matrices.
+import type { Capabilities } from '../engine/device.ts';
+import type { StorageType } from '../engine/dtype.ts';
+import type { Kernel } from '../engine/kernel.ts';
+import type { MatrixShape } from '../engine/matrices.ts';
+import chunkF16 from './shared/chunk-f16.wgsl';
+import chunkF32 from './shared/chunk-f32.wgsl';
+import componentF16 from './shared/component-f16.wgsl';
+import componentF32 from './shared/component-f32.wgsl';
+import matrix from './shared/matrix.wgsl';
+import { subgroupsOf } from './subgroups.ts';
+
+export interface MatrixUse {
+  readonly shape: MatrixShape;
+  readonly lanes: number;
+  /** `16x16x16`, for a variant's name. */
+  readonly label: string;
+  /** `matrix`, the functions on matrices, and `subgroup`, which stands between a kernel's attributes and its function. */
+  readonly imports: Readonly<Record<string, string>>;
+  /** The import `chunk`, for kernels that look into what matrices are made of. */
+  readonly chunk: string;
+  readonly constants: Readonly<Record<string, number>>;
+  readonly features: Kernel['features'];
+}
+
+/** Elements of a chunk, the 16 bytes in which matrices are moved. */
+const chunkElements = { f16: 8, f32: 4 } as const;
+
+/**
+ * How kernels multiply tensors of this storage type by matrices on such a device: components of that type, sums in f32. Undefined
+ * where that is impossible, and on software adapters, which would only imitate it. Depends on nothing else, since weights are laid
+ * out by it.
+ */
+export function matricesOf(storage: StorageType, capabilities: Capabilities): MatrixUse | undefined {
+  const { matrices, adapter } = capabilities;
+  const subgroups = subgroupsOf(capabilities);
+  if (!subgroups || adapter.software) return undefined;
+  const shape = matrices.find(({ component }) => component === storage);
+  if (!shape) return undefined;
+  const { m, n, k } = shape;
+  return {
+    shape,
+    lanes: subgroups.lanes,
+    label: `${m}x${n}x${k}`,
+    imports: {
+      component: storage === 'f16' ? componentF16 : componentF32,
+      matrix,
+      subgroup: subgroups.text,
+    },
+    chunk: storage === 'f16' ? chunkF16 : chunkF32,
+    constants: { LANES: subgroups.lanes, MATRIX_M: m, MATRIX_N: n, MATRIX_K: k, CHUNK: chunkElements[storage] },
+    features: [...subgroups.features, 'chromium-experimental-subgroup-matrix' as GPUFeatureName],
+  };
+}

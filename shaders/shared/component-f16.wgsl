@@ -1,0 +1,2 @@
+// The element type of matrices: f16.
+alias Component = f16;

@@ -1,0 +1,2 @@
+// The element type of matrices: f32.
+alias Component = f32;
