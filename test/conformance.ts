@@ -30,6 +30,8 @@ export interface OperatorCase {
   readonly operands: Readonly<Record<string, Tensor>>;
   /** Adds the operator to the graph and returns its result. */
   readonly build: (graph: Graph, operands: Readonly<Record<string, Value>>, storage: StorageType) => Value;
+  /** In the kernels that a GPU would choose among, on software adapters too, which are offered fewer. */
+  readonly asOnGpu?: boolean;
   readonly expected: () => Float64Array;
   /** Largest allowed |difference|, for results in this storage type. */
   readonly tolerance: (storage: StorageType, expected: Float64Array) => number;
@@ -44,7 +46,12 @@ export interface CaseResult {
 
 /** The kernels among which a device can choose for the last node of the case's graph. */
 export function candidatesOf(test: OperatorCase, storage: StorageType, capabilities: Capabilities): readonly Kernel[] {
-  return buildCase(test, storage).nodes.at(-1)?.candidates(capabilities) ?? [];
+  return buildCase(test, storage).nodes.at(-1)?.candidates(capabilitiesFor(test, capabilities)) ?? [];
+}
+
+function capabilitiesFor({ asOnGpu }: OperatorCase, capabilities: Capabilities): Capabilities {
+  const { adapter } = capabilities;
+  return asOnGpu ? { ...capabilities, adapter: { ...adapter, software: false } } : capabilities;
 }
 
 function buildCase(test: OperatorCase, storage: StorageType): Graph {
@@ -67,7 +74,11 @@ export async function runCase(device: Device, test: OperatorCase, storage: Stora
   for (let choice = 0; choice < candidates.length; choice++) {
     const graph = buildCase(test, storage);
     const last = graph.nodes.at(-1);
-    const plan = createPlan(graph, device.capabilities, (node, kernels) => kernels[node === last ? choice : 0]);
+    const plan = createPlan(
+      graph,
+      capabilitiesFor(test, device.capabilities),
+      (node, kernels) => kernels[node === last ? choice : 0],
+    );
     const tensors = new Map(Object.entries(test.operands).map(([name, { shape }]) => [name, { dtype: 'F32', shape }]));
     const source = {
       name: test.name,

@@ -19,6 +19,7 @@ interface LinearShape {
   readonly result?: 'f32';
   /** Inputs in -1..1 only: small sums, whose tolerance is small enough to tell one activation from its approximation. */
   readonly calm?: boolean;
+  readonly asOnGpu?: boolean;
 }
 
 function linearCase(shape: LinearShape, seed: number): OperatorCase {
@@ -40,11 +41,13 @@ function linearCase(shape: LinearShape, seed: number): OperatorCase {
     shape.residual && 'residual',
     result && `result ${result}`,
     shape.calm && 'calm',
+    shape.asOnGpu && 'as on a GPU',
   ].filter(Boolean);
   return {
     operator: 'linear',
     name: `${m}x${n}x${k} ${fused.join(' ')}`.trim(),
     operands,
+    ...(shape.asOnGpu && { asOnGpu: true }),
     build(graph, values, storage) {
       // the residual's memory becomes the result's, so it must be an activation: a sum with zero makes it one
       const options: LinearOptions = {
@@ -137,6 +140,7 @@ export const matmulCases: readonly OperatorCase[] = [
   linearCase({ m: 5, n: 7, k: 13, bias: true, residual: true, activation: 'gelu' }, 7),
   linearCase({ m: 17, n: 3, k: 1 }, 8),
   linearCase({ m: 40, n: 24, k: 8, bias: true, activation: 'gelu', result: 'f32', calm: true }, 13),
+  linearCase({ m: 133, n: 196, k: 50, bias: true, asOnGpu: true }, 14),
   patchCase({ frames: 2, size: 32, patch: 16, channels: 64, tokens: true }, 9),
   patchCase({ frames: 3, size: 24, patch: 8, channels: 96, tokens: false }, 10),
   patchCase({ frames: 2, size: 21, patch: 7, channels: 20, tokens: true }, 11),
