@@ -44,7 +44,7 @@ export const attentionTile: AttentionFamily = (attention, capabilities) => {
  * is its way through the keys. More than five queries, or 48 sums, would halve how many workgroups a GPU holds.
  */
 function chooseQueries(tokens: number, laneQuads: number): number {
-  const most = Math.max(1, Math.min(5, Math.floor(12 / laneQuads)));
+  const most = Math.max(1, Math.min(5, Math.floor((laneQuads > 3 ? 8 : 12) / laneQuads)));
   const cost = (queries: number) => Math.ceil(tokens / (lines * queries)) * (queries + 1);
   return Array.from({ length: most }, (_, i) => i + 1).reduce((best, queries) =>
     cost(queries) <= cost(best) ? queries : best,

@@ -134,6 +134,8 @@ export const matmulCases: readonly OperatorCase[] = [
   linearCase({ m: 64, n: 64, k: 32 }, 1),
   linearCase({ m: 1, n: 10, k: 64, bias: true }, 2),
   linearCase({ m: 3, n: 401, k: 128, bias: true, result: 'f32' }, 3),
+  linearCase({ m: 8, n: 45, k: 96, bias: true, residual: true }, 15),
+  linearCase({ m: 9, n: 20, k: 64 }, 16),
   linearCase({ m: 70, n: 96, k: 192, bias: true, activation: 'gelu' }, 4),
   linearCase({ m: 33, n: 132, k: 96, bias: true, activation: 'relu' }, 5),
   linearCase({ m: 131, n: 68, k: 768, bias: true, residual: true }, 6),
