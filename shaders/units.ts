@@ -10,8 +10,11 @@ export interface Unit {
   readonly quads: number;
 }
 
-/** The unit for rows of this many quads spread over `lanes` lanes: two quads of f16 where that divides rows and idles no more lanes. */
-export function unitOf(type: StorageType, rowQuads: number, lanes: number): Unit {
+/**
+ * The unit for rows of this many quads: two quads of f16 where that divides rows. Where a row is spread over `lanes` lanes for more work
+ * than loading, also only if that idles no more of them than single quads do.
+ */
+export function unitOf(type: StorageType, rowQuads: number, lanes = 1): Unit {
   const turns = (quads: number) => Math.ceil(rowQuads / quads / lanes) * quads;
   return type === 'f16' && rowQuads % 2 === 0 && turns(2) === turns(1)
     ? { text: unitHalves, quads: 2 }
