@@ -32,7 +32,7 @@ export const attentionTile: AttentionFamily = (attention, capabilities) => {
         KEY_LOADS: 2 / unit.quads,
         SCALE: (headQuads * 4) ** -0.5,
       },
-      params: {},
+      params: { tokens, head_units: headQuads / unit.quads },
       workgroups: [Math.ceil(tokens / (lines * laneQueries)), heads, sequences],
       features: storage.features,
     },

@@ -8,8 +8,14 @@
 // #import storage
 // #import unit
 
+/// Bounds of loops that no compiler shall write out; constants otherwise.
+struct Params {
+  tokens: u32,                                                          // T
+  head_units: u32,                                                      // D in units
+}
 @group(0) @binding(0) var<storage, read> qkv: array<Unit>;              // [B, T, 3, H, D]
 @group(0) @binding(1) var<storage, read_write> output: array<Quad>;     // [B, T, H, D]
+@group(0) @binding(2) var<uniform> params: Params;
 
 const HEAD_UNITS = HEAD_QUADS / UNIT;
 const ROW = HEADS * HEAD_UNITS;                                         // units of one token in output; qkv has three times as many
@@ -17,6 +23,7 @@ const QUERIES = 8 * LANE_QUERIES;
 const KEYS = 32u;                                                       // of a block
 const DEPTH = 4u;                                                       // quads of channels in workgroup memory at a time
 const STAGED = DEPTH / UNIT;                                            // units of one row of that
+const whole_chunks = HEAD_UNITS % STAGED == 0;                          // channels need no test then
 
 var<workgroup> shares: array<array<array<vec4f, 8>, LANE_QUERIES>, 8>;  // [quad of keys][query][line]; before: [quad][query][line]
 var<workgroup> keys: array<array<array<vec4f, 8>, 4>, 4>;               // [quad][key of a lane][lane]; after: peaks of lanes
@@ -35,27 +42,34 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   // #unroll
   for (var t = 0u; t < LANE_QUERIES; t++) { peaks[t] = -1e30; }
 
-  for (var first = 0u; first < TOKENS; first += KEYS) {
+  for (var first = 0u; first < params.tokens; first += KEYS) {
+    // with an initial value, for without one it keeps that of the block before (Dawn 0.6.2, against WGSL's rules)
     var scores = array<vec4f, LANE_QUERIES>();                          // [query][key]
-    for (var depth = 0u; depth < HEAD_UNITS; depth += STAGED) {
+    var sources: array<u32, KEY_LOADS>;                                 // the keys that this invocation stages
+    // #unroll
+    for (var i = 0u; i < KEY_LOADS; i++) {
+      sources[i] = (sequence + min(first + (i * 64 + index) / STAGED, TOKENS - 1)) * 3 * ROW + ROW + head;
+    }
+    for (var depth = 0u; depth < params.head_units; depth += STAGED) {
       workgroupBarrier();                                               // what was staged before is no longer read
       for (var slot = index; slot < QUERIES * STAGED; slot += 64) {
         let row = slot / STAGED;
         let at = depth + slot % STAGED;
-        let unit = load_unit(qkv[(sequence + min(first_query + row, TOKENS - 1)) * 3 * ROW + head + min(at, HEAD_UNITS - 1)]);
+        let source = (sequence + min(first_query + row, TOKENS - 1)) * 3 * ROW + head;
+        let unit = load_unit(qkv[source + select(min(at, HEAD_UNITS - 1), at, whole_chunks)]);
         // #unroll
         for (var u = 0u; u < UNIT; u++) {
-          shares[slot % STAGED * UNIT + u][row / 8][row % 8] = select(vec4f(0), unit[u] * SCALE, at < HEAD_UNITS);
+          shares[slot % STAGED * UNIT + u][row / 8][row % 8] = select(vec4f(0), unit[u] * SCALE, (at < HEAD_UNITS) | whole_chunks);
         }
       }
       // #unroll
       for (var i = 0u; i < KEY_LOADS; i++) {
         let row = (i * 64 + index) / STAGED;
         let at = depth + index % STAGED;
-        let unit = load_unit(qkv[(sequence + min(first + row, TOKENS - 1)) * 3 * ROW + ROW + head + min(at, HEAD_UNITS - 1)]);
+        let unit = load_unit(qkv[sources[i] + select(min(at, HEAD_UNITS - 1), at, whole_chunks)]);
         // #unroll
         for (var u = 0u; u < UNIT; u++) {
-          keys[index % STAGED * UNIT + u][row % 4][row / 4] = select(vec4f(0), unit[u], at < HEAD_UNITS);
+          keys[index % STAGED * UNIT + u][row % 4][row / 4] = select(vec4f(0), unit[u], (at < HEAD_UNITS) | whole_chunks);
         }
       }
       workgroupBarrier();
