@@ -39,6 +39,7 @@ export const attentionMatrix: AttentionFamily = (attention, capabilities) => {
     return [
       {
         name: 'attention-matrix',
+        tile: `${queries} queries`,
         variant: `${queries} queries by ${use.label} ${attentionLabel(attention, storage.label)}`,
         source,
         imports: { ...use.imports, storage: storage.text, chunk: use.chunk },

@@ -11,6 +11,7 @@ import reduceSubgroup from './shared/reduce-subgroup.wgsl';
 import subgroupSizeAny from './shared/subgroup-size-any.wgsl';
 import { storageOf } from './storage.ts';
 import { subgroupsOf } from './subgroups.ts';
+import { unitOf } from './units.ts';
 
 export interface LayerNormOptions {
   readonly name: string;
@@ -68,6 +69,7 @@ function kernels(
   { rows, length, stride, firstRow, epsilon }: Rows,
 ): Kernel[] {
   const storage = storageOf(input.storage, capabilities);
+  const unit = unitOf(input.storage, quads(length));
   const kernel = (
     label: string,
     workgroup: number,
@@ -76,13 +78,14 @@ function kernels(
     name: 'layer-norm',
     variant: `${label} ${storage.label} ${length}${stride > 1 ? ` every ${stride}` : ''}`,
     source,
-    imports: { storage: storage.text, reduce, subgroup },
+    imports: { storage: storage.text, unit: unit.text, reduce, subgroup },
     constants: {
       LENGTH: length,
       QUADS: quads(length),
       STRIDE: stride,
       LANES: workgroup,
-      PER_LANE: Math.ceil(quads(length) / workgroup),
+      UNIT: unit.quads,
+      PER_LANE: Math.ceil(quads(length) / unit.quads / workgroup),
       EPSILON: epsilon,
     },
     params: { rows, first_row: firstRow },

@@ -1,8 +1,10 @@
 // output[m, n] = epilogue(sum over k of input[m, k] weight[n, k])
 //
-// One workgroup computes 64 x 64 of the output from tiles of 16 k in workgroup memory; each of its 64 invocations computes 8 x 8, as
-// two blocks of four rows by two quads of columns, 32 apart, so that neighbours read neighbouring quads of a tile.
-// Needs no feature and 8 KiB of workgroup memory.
+// One workgroup computes ROWS x COLUMNS of the output from tiles of 8 k in workgroup memory; each invocation computes LANE_ROWS rows
+// of two quads of columns, both strided over the tile, so that neighbours read and write neighbouring quads. While it multiplies one
+// tile, the next is on its way from memory into registers and from there into the second buffer: one barrier a tile.
+// Needs no feature and 64 (ROWS + COLUMNS) bytes of workgroup memory. Indices that vary inside the loop are constants and those that
+// are not constant do not vary, so that the bounds checks of WGSL leave the loop.
 // #import storage
 // #import result
 // #import rows
@@ -15,56 +17,100 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> output: array<ResultQuad>; // [M, N]
 @group(0) @binding(6) var<uniform> params: Params;
 
-const TILE = 64u;
-const TILE_QUADS = TILE / 4;
-const DEPTH = 16u;
+const DEPTH = 8u;
+const LANE_COLUMNS = COLUMNS / 8;                                       // invocations side by side; each has two quads
+const LANE_LINES = ROWS / LANE_ROWS;                                    // invocations below one another
+const LANES = LANE_COLUMNS * LANE_LINES;
 
-var<workgroup> input_tile: array<vec4f, DEPTH * TILE_QUADS>;            // [k][quad of rows]
-var<workgroup> weight_tile: array<vec4f, DEPTH * TILE_QUADS>;           // [k][quad of columns]
+var<workgroup> input_tiles: array<array<array<array<vec4f, 2>, LANE_LINES>, LANE_ROWS>, 2>; // [buffer][row][line][quad of k]
+var<workgroup> weight_tiles: array<array<array<array<vec4f, LANE_COLUMNS>, 2>, DEPTH>, 2>;  // [buffer][k][quad][column]
 
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let first_row = workgroup.y * TILE;
-  let first_column = workgroup.x * TILE_QUADS;
-  let tile_row = lane / 8;                                              // this invocation's quad of rows, and the one 32 rows below
-  let tile_column = lane % 8;
-  var sums: array<vec4f, 16>;                                           // [row 0..7][column quad 0..1]
+fn carry_input(buffer: u32, slot: u32, value: vec4f) {
+  let row = slot / 2;
+  input_tiles[buffer][row / LANE_LINES][row % LANE_LINES][slot % 2] = value;
+}
 
-  for (var k = 0u; k < K; k += DEPTH) {
-    // four rows by four k, transposed on the way into the tile
-    let quad_of_rows = lane % TILE_QUADS;
-    let quad_of_k = lane / TILE_QUADS;
-    let row = first_row + quad_of_rows * 4;
-    let block = transpose(mat4x4f(
-      input_quad(row, k / 4 + quad_of_k), input_quad(row + 1, k / 4 + quad_of_k),
-      input_quad(row + 2, k / 4 + quad_of_k), input_quad(row + 3, k / 4 + quad_of_k)));
+fn carry_weight(buffer: u32, slot: u32, value: vec4f) {
+  let column = slot % (COLUMNS / 4);
+  weight_tiles[buffer][slot / (COLUMNS / 4)][column / LANE_COLUMNS][column % LANE_COLUMNS] = value;
+}
+
+/// Adds the products of quad `q` of k, 0 or 1, of the tile in a buffer.
+fn multiply(buffer: u32, q: u32, line: u32, column: u32, sums: ptr<function, array<vec4f, LANE_ROWS * 2>>) {
+  var factors: array<vec4f, 8>;                                         // [k][quad]
+  // #unroll
+  for (var d = 0u; d < 4; d++) {
+    factors[d * 2] = weight_tiles[buffer][q * 4 + d][0][column];
+    factors[d * 2 + 1] = weight_tiles[buffer][q * 4 + d][1][column];
+  }
+  // #unroll
+  for (var r = 0u; r < LANE_ROWS; r++) {
+    let row = input_tiles[buffer][r][line][q];
     // #unroll
-    for (var i = 0u; i < 4; i++) {
-      input_tile[(quad_of_k * 4 + i) * TILE_QUADS + quad_of_rows] = block[i];
-      let slot = i * 64 + lane;
-      weight_tile[slot] = weight_quad(k + slot / TILE_QUADS, first_column + slot % TILE_QUADS);
+    for (var d = 0u; d < 4; d++) {
+      sums[r * 2] = fma(vec4f(row[d]), factors[d * 2], sums[r * 2]);
+      sums[r * 2 + 1] = fma(vec4f(row[d]), factors[d * 2 + 1], sums[r * 2 + 1]);
     }
-    workgroupBarrier();
-    for (var d = 0u; d < DEPTH; d++) {
-      let upper = input_tile[d * TILE_QUADS + tile_row];
-      let lower = input_tile[d * TILE_QUADS + tile_row + 8];
-      let left = weight_tile[d * TILE_QUADS + tile_column];
-      let right = weight_tile[d * TILE_QUADS + tile_column + 8];
+  }
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let first_row = workgroup.y * ROWS;
+  let first_column = workgroup.x * (COLUMNS / 4);
+  let line = lane / LANE_COLUMNS;
+  let column = lane % LANE_COLUMNS;
+
+  // what this invocation carries into each tile: INPUT_LOADS quads of k of rows, WEIGHT_LOADS quads of columns
+  var starts: array<u32, INPUT_LOADS>;
+  // #unroll
+  for (var i = 0u; i < INPUT_LOADS; i++) {
+    let slot = i * LANES + lane;
+    starts[i] = input_row(first_row + slot / 2);
+    carry_input(0, slot, input_at(starts[i], slot % 2));
+  }
+  // #unroll
+  for (var i = 0u; i < WEIGHT_LOADS; i++) {
+    let slot = i * LANES + lane;
+    carry_weight(0, slot, weight_quad(slot / (COLUMNS / 4), first_column + slot % (COLUMNS / 4)));
+  }
+  workgroupBarrier();
+
+  var sums: array<vec4f, LANE_ROWS * 2>;                                // [row][quad]
+  for (var k = 0u; k < K; k += 2 * DEPTH) {
+    // #unroll
+    for (var buffer = 0u; buffer < 2; buffer++) {
+      let next = min(k + (buffer + 1) * DEPTH, K - DEPTH);              // the last tile is carried again, in vain
+      // the other buffer was read in the turn before, which a barrier has ended; half a turn each for input and weight keeps
+      // few registers waiting for memory
+      var carried_input: array<vec4f, INPUT_LOADS>;
       // #unroll
-      for (var i = 0u; i < 4; i++) {
-        sums[i * 2] = fma(vec4f(upper[i]), left, sums[i * 2]);
-        sums[i * 2 + 1] = fma(vec4f(upper[i]), right, sums[i * 2 + 1]);
-        sums[8 + i * 2] = fma(vec4f(lower[i]), left, sums[8 + i * 2]);
-        sums[9 + i * 2] = fma(vec4f(lower[i]), right, sums[9 + i * 2]);
+      for (var i = 0u; i < INPUT_LOADS; i++) {
+        carried_input[i] = input_at(starts[i], next / 4 + lane % 2);
       }
+      multiply(buffer, 0, line, column, &sums);
+      // #unroll
+      for (var i = 0u; i < INPUT_LOADS; i++) { carry_input(1 - buffer, i * LANES + lane, carried_input[i]); }
+
+      var carried_weight: array<vec4f, WEIGHT_LOADS>;
+      // #unroll
+      for (var i = 0u; i < WEIGHT_LOADS; i++) {
+        let slot = i * LANES + lane;
+        carried_weight[i] = weight_quad(next + slot / (COLUMNS / 4), first_column + slot % (COLUMNS / 4));
+      }
+      multiply(buffer, 1, line, column, &sums);
+      // #unroll
+      for (var i = 0u; i < WEIGHT_LOADS; i++) { carry_weight(1 - buffer, i * LANES + lane, carried_weight[i]); }
+      workgroupBarrier();
     }
-    workgroupBarrier();
   }
 
   // #unroll
-  for (var i = 0u; i < 16; i++) {
-    let row = first_row + i / 8 * 32 + tile_row * 4 + i / 2 % 4;
-    let column = first_column + i % 2 * 8 + tile_column;
-    if (row < params.rows && column < N_QUADS) { finish(row, column, sums[i]); }
+  for (var r = 0u; r < LANE_ROWS; r++) {
+    let row = first_row + r * LANE_LINES + line;
+    let left = first_column + column;
+    let right = left + LANE_COLUMNS;
+    if (row < params.rows && left < N_QUADS) { finish(row, left, sums[r * 2]); }
+    if (row < params.rows && right < N_QUADS) { finish(row, right, sums[r * 2 + 1]); }
   }
 }

@@ -7,6 +7,7 @@ import { quads, rowCount } from '../engine/shape.ts';
 import { expectShape } from './expect.ts';
 import type { Matmul } from './matmul-family.ts';
 import { matmulMatrix } from './matmul-matrix.ts';
+import { matmulRow } from './matmul-row.ts';
 import { matmulSubgroup } from './matmul-subgroup.ts';
 import { matmulTile } from './matmul-tile.ts';
 import gelu from './shared/activation-gelu.wgsl';
@@ -29,7 +30,9 @@ const activations: Readonly<Record<Activation, string>> = { none: identity, gelu
 /** Every kernel that can run a matmul on such a device, best guess first. */
 function kernels(capabilities: Capabilities, matmul: Matmul): Kernel[] {
   const { software } = capabilities.adapter;
-  const families = software ? [matmulSubgroup, matmulTile] : [matmulMatrix, matmulTile, matmulSubgroup];
+  const families = software
+    ? [matmulSubgroup, matmulRow, matmulTile]
+    : [matmulRow, matmulMatrix, matmulTile, matmulSubgroup];
   return families.flatMap((family) => family(matmul, capabilities));
 }
 

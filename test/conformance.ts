@@ -30,6 +30,8 @@ export interface OperatorCase {
   readonly operands: Readonly<Record<string, Tensor>>;
   /** Adds the operator to the graph and returns its result. */
   readonly build: (graph: Graph, operands: Readonly<Record<string, Value>>, storage: StorageType) => Value;
+  /** In the kernels that a GPU would choose among, on software adapters too, which are offered fewer. */
+  readonly asOnGpu?: boolean;
   readonly expected: () => Float64Array;
   /** Largest allowed |difference|, for results in this storage type. */
   readonly tolerance: (storage: StorageType, expected: Float64Array) => number;
@@ -44,7 +46,12 @@ export interface CaseResult {
 
 /** The kernels among which a device can choose for the last node of the case's graph. */
 export function candidatesOf(test: OperatorCase, storage: StorageType, capabilities: Capabilities): readonly Kernel[] {
-  return buildCase(test, storage).nodes.at(-1)?.candidates(capabilities) ?? [];
+  return buildCase(test, storage).nodes.at(-1)?.candidates(capabilitiesFor(test, capabilities)) ?? [];
+}
+
+function capabilitiesFor({ asOnGpu }: OperatorCase, capabilities: Capabilities): Capabilities {
+  const { adapter } = capabilities;
+  return asOnGpu ? { ...capabilities, adapter: { ...adapter, software: false } } : capabilities;
 }
 
 function buildCase(test: OperatorCase, storage: StorageType): Graph {
@@ -80,7 +87,8 @@ export async function runCase(
   for (const candidate of candidatesOf(test, storage, capabilities).filter(only)) {
     const graph = buildCase(test, storage);
     const last = graph.nodes.at(-1);
-    const plan = createPlan(graph, capabilities, (node, kernels) => (node === last ? adapt(candidate) : kernels[0]));
+    const planned = capabilitiesFor(test, capabilities);
+    const plan = createPlan(graph, planned, (node, kernels) => (node === last ? adapt(candidate) : kernels[0]));
     const tensors = new Map(Object.entries(test.operands).map(([name, { shape }]) => [name, { dtype: 'F32', shape }]));
     const source = {
       name: test.name,

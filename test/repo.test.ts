@@ -130,10 +130,11 @@ describe('kernels', () => {
 });
 
 describe('rooms', () => {
-  test.each([...lower, 'cli', 'bench', 'test'])('%s has a README of at most 40 lines', (room) => {
+  test.each([...lower, 'cli', 'bench', 'test'])('%s has a README of at most 40 lines, tables aside', (room) => {
     const file = `${room}/README.md`;
     expect(existsSync(path.join(root, file)), `${file} is missing`).toBe(true);
-    expect(lineCount(file)).toBeLessThanOrEqual(40);
+    const prose = readFileSync(path.join(root, file), 'utf8').split('\n').filter((line) => !line.startsWith('|'));
+    expect(prose.length).toBeLessThanOrEqual(40);
   });
 });
 

@@ -42,4 +42,6 @@ export const attentionCases: readonly OperatorCase[] = [
   attentionCase({ sequences: 1, tokens: 1, heads: 1, dimension: 4 }, 25),
   attentionCase({ sequences: 1, tokens: 130, heads: 1, dimension: 128, steep: true }, 26),
   attentionCase({ sequences: 1, tokens: 16, heads: 2, dimension: 8, steep: true }, 27),
+  attentionCase({ sequences: 1, tokens: 33, heads: 3, dimension: 20 }, 28),
+  attentionCase({ sequences: 1, tokens: 9, heads: 1, dimension: 136 }, 29),
 ];

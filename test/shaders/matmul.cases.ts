@@ -19,6 +19,7 @@ interface LinearShape {
   readonly result?: 'f32';
   /** Inputs in -1..1 only: small sums, whose tolerance is small enough to tell one activation from its approximation. */
   readonly calm?: boolean;
+  readonly asOnGpu?: boolean;
 }
 
 function linearCase(shape: LinearShape, seed: number): OperatorCase {
@@ -40,11 +41,13 @@ function linearCase(shape: LinearShape, seed: number): OperatorCase {
     shape.residual && 'residual',
     result && `result ${result}`,
     shape.calm && 'calm',
+    shape.asOnGpu && 'as on a GPU',
   ].filter(Boolean);
   return {
     operator: 'linear',
     name: `${m}x${n}x${k} ${fused.join(' ')}`.trim(),
     operands,
+    ...(shape.asOnGpu && { asOnGpu: true }),
     build(graph, values, storage) {
       // the residual's memory becomes the result's, so it must be an activation: a sum with zero makes it one
       const options: LinearOptions = {
@@ -131,12 +134,15 @@ export const matmulCases: readonly OperatorCase[] = [
   linearCase({ m: 64, n: 64, k: 32 }, 1),
   linearCase({ m: 1, n: 10, k: 64, bias: true }, 2),
   linearCase({ m: 3, n: 401, k: 128, bias: true, result: 'f32' }, 3),
+  linearCase({ m: 8, n: 45, k: 96, bias: true, residual: true }, 15),
+  linearCase({ m: 9, n: 20, k: 64 }, 16),
   linearCase({ m: 70, n: 96, k: 192, bias: true, activation: 'gelu' }, 4),
   linearCase({ m: 33, n: 132, k: 96, bias: true, activation: 'relu' }, 5),
   linearCase({ m: 131, n: 68, k: 768, bias: true, residual: true }, 6),
   linearCase({ m: 5, n: 7, k: 13, bias: true, residual: true, activation: 'gelu' }, 7),
   linearCase({ m: 17, n: 3, k: 1 }, 8),
   linearCase({ m: 40, n: 24, k: 8, bias: true, activation: 'gelu', result: 'f32', calm: true }, 13),
+  linearCase({ m: 133, n: 196, k: 50, bias: true, asOnGpu: true }, 14),
   patchCase({ frames: 2, size: 32, patch: 16, channels: 64, tokens: true }, 9),
   patchCase({ frames: 3, size: 24, patch: 8, channels: 96, tokens: false }, 10),
   patchCase({ frames: 2, size: 21, patch: 7, channels: 20, tokens: true }, 11),
