@@ -2,7 +2,7 @@
 import type { AttentionFamily } from './attention-family.ts';
 import { attentionLabel } from './attention-family.ts';
 import source from './attention-subgroup.wgsl';
-import { storageOf } from './storage.ts';
+import { packedStorageOf } from './storage.ts';
 import { subgroupsOf } from './subgroups.ts';
 
 /** The most queries that a subgroup takes. */
@@ -15,7 +15,7 @@ export const attentionSubgroup: AttentionFamily = (attention, capabilities) => {
   const subgroups = subgroupsOf(capabilities);
   if (!subgroups || headQuads % subgroups.lanes !== 0) return [];
   const { lanes } = subgroups;
-  const storage = storageOf(attention.storage, capabilities);
+  const storage = packedStorageOf(attention.storage);
   const blocks = Math.ceil(tokens / mostRows);
   const rows = Math.ceil(tokens / blocks); // blocks of one size, so that few rows are computed for nothing
   return [

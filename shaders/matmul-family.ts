@@ -9,6 +9,7 @@ import resultF32 from './shared/result-f32.wgsl';
 import resultSame from './shared/result-same.wgsl';
 import weightBlocks from './shared/weight-blocks.wgsl';
 import weightPanels from './shared/weight-panels.wgsl';
+import type { Storage } from './storage.ts';
 import { storageOf } from './storage.ts';
 
 /** epilogue(rows weight^T): [M, K] by [N, K] -> [M, N]. */
@@ -33,9 +34,9 @@ export type MatmulFamily = (matmul: Matmul, capabilities: Capabilities) => Kerne
 export function matmulParts(
   matmul: Matmul,
   capabilities: Capabilities,
+  storage: Storage = storageOf(matmul.storage, capabilities),
 ): Pick<Kernel, 'imports' | 'constants' | 'params' | 'features'> & { readonly label: string } {
   const { rows, n, k } = matmul;
-  const storage = storageOf(matmul.storage, capabilities);
   const resultIsSame = matmul.result === matmul.storage;
   return {
     label: `${storage.label}${resultIsSame ? '' : `-${matmul.result}`} ${n}x${k} ${matmul.label}`.trim(),

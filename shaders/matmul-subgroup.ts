@@ -3,6 +3,7 @@ import type { MatmulFamily } from './matmul-family.ts';
 import { matmulParts } from './matmul-family.ts';
 import source from './matmul-subgroup.wgsl';
 import { paddedDepth } from './panels.ts';
+import { packedStorageOf } from './storage.ts';
 import { subgroupsOf } from './subgroups.ts';
 
 /** Rows and quads of columns that a lane holds, best first where there are rows enough to fill it. */
@@ -16,7 +17,7 @@ export const matmulSubgroup: MatmulFamily = (matmul, capabilities) => {
   const subgroups = subgroupsOf(capabilities);
   if (!subgroups || paddedDepth(k) % (subgroups.lanes * 4) !== 0) return [];
   const { lanes } = subgroups;
-  const { label, ...parts } = matmulParts(matmul, capabilities);
+  const { label, ...parts } = matmulParts(matmul, capabilities, packedStorageOf(matmul.storage));
   return (rows > 64 ? tiles : tiles.toReversed()).map((tile) => {
     const columns = lanes * tile.quads * 4;
     const size = `${tile.rows}x${columns}`;

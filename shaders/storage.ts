@@ -18,3 +18,12 @@ export function storageOf(type: StorageType, capabilities: Capabilities): Storag
   if (capabilities.features.has('shader-f16')) return { label: 'f16', text: storageF16, features: ['shader-f16'] };
   return { label: 'packed', text: storagePacked, features: [] };
 }
+
+/**
+ * The same for kernels whose time goes into loads: halves travel packed even where there is shader-f16, because two of them are then
+ * one load on adapters that load element by element (all software ones).
+ */
+export function packedStorageOf(type: StorageType): Storage {
+  if (type === 'f32') return { label: 'f32', text: storageF32, features: [] };
+  return { label: 'packed', text: storagePacked, features: [] };
+}
