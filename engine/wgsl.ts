@@ -2,7 +2,8 @@
 //
 // A kernel's .wgsl file is WGSL plus two directives, both of them comments, so that editors can read the file as it stands:
 //   // #import NAME     puts the text that the kernel variant has under NAME here, once
-//   // #unroll          writes the `for` loop that follows out in full; its bounds are integers or constants of the variant
+//   // #unroll          writes the `for` loop that follows out in full, unless a variant makes its bound a variable
+//                    of the text (`let BOUND = ...`) and no integer or constant
 // The variant's constants and `enable` lines come first. Bindings and the fields of `Params` are read from the text, by name.
 import { StamError } from './errors.ts';
 import type { Kernel } from './kernel.ts';
@@ -76,15 +77,20 @@ function unrollLoops(text: string, constants: Readonly<Record<string, number>>, 
   const rest = text.slice(mark);
   const header = loopHeader.exec(rest) ?? fail(`#unroll stands before no simple for loop: ${rest.slice(0, 80)}`);
   const [whole, counter, from, to] = header;
-  const bound = (word: string): number => {
+  const bound = (word: string): number | undefined => {
     const value = /^\d+u?$/.test(word) ? Number.parseInt(word, 10) : constants[word];
-    return value ?? fail(`#unroll: '${word}' is neither an integer nor a constant of the variant`);
+    if (value !== undefined || text.includes(`let ${word} = `)) return value;
+    return fail(`#unroll: '${word}' is neither an integer nor a constant of the variant nor a variable of the text`);
   };
+  const [first, last] = [bound(from), bound(to)];
+  if (first === undefined || last === undefined) {
+    return text.slice(0, mark) + unrollLoops(rest.replace('// #unroll', '// a loop'), constants, fail);
+  }
   const end = closingBrace(rest, whole.length) ?? fail('#unroll: the loop never ends');
   const body = rest.slice(whole.length, end);
   const word = new RegExp(`\\b${counter}\\b`, 'g');
   let iterations = '';
-  for (let i = bound(from); i < bound(to); i++) iterations += `{${body.replace(word, `${i}u`)}}\n`;
+  for (let i = first; i < last; i++) iterations += `{${body.replace(word, `${i}u`)}}\n`;
   return text.slice(0, mark) + unrollLoops(`${iterations}${rest.slice(end + 1)}`, constants, fail);
 }
 

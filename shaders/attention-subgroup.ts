@@ -3,7 +3,7 @@ import type { AttentionFamily } from './attention-family.ts';
 import { attentionLabel } from './attention-family.ts';
 import source from './attention-subgroup.wgsl';
 import { packedStorageOf } from './storage.ts';
-import { subgroupsOf } from './subgroups.ts';
+import { rowLoops, subgroupsOf } from './subgroups.ts';
 
 /** The most queries that a subgroup takes. */
 const mostRows = 40;
@@ -18,19 +18,20 @@ export const attentionSubgroup: AttentionFamily = (attention, capabilities) => {
   const storage = packedStorageOf(attention.storage);
   const blocks = Math.ceil(tokens / mostRows);
   const rows = Math.ceil(tokens / blocks); // blocks of one size, so that few rows are computed for nothing
+  const loops = rowLoops(rows, capabilities);
   return [
     {
       name: 'attention-subgroup',
       variant: `${rows} rows ${attentionLabel(attention, storage.label)}`,
       source,
-      imports: { storage: storage.text, subgroup: subgroups.text },
+      imports: { storage: storage.text, subgroup: subgroups.text, 'row-count': loops.text },
       constants: {
         TOKENS: tokens,
         HEADS: heads,
         HEAD_QUADS: headQuads,
         QUADS: headQuads / lanes,
         LANES: lanes,
-        ROWS: rows,
+        ...loops.constants,
         KEYS: keys,
         SCALE: (headQuads * 4) ** -0.5,
       },

@@ -23,12 +23,11 @@ fn main(
   let first_query = workgroup.x * ROWS;
   let head = workgroup.y * HEAD_QUADS;
   let sequence = workgroup.z * TOKENS;
-  // Loops over rows that load, store or branch are counted by this builtin. Compilers unroll a constant count, and the time that
-  // llvmpipe takes to compile grows with the square of the branches, of which each of its loads and stores has dozens.
-  let rows = lanes * ROWS / LANES;
+// #import row-count
 
   var queries: array<vec4f, ROWS * QUADS>;                              // of each row every LANES-th quad
-  for (var r = 0u; r < rows; r++) {
+  // #unroll
+  for (var r = 0u; r < ROW_COUNT; r++) {
     let token = sequence + min(first_query + r, TOKENS - 1);
     for (var i = 0u; i < QUADS; i++) {
       queries[r * QUADS + i] = load_quad(qkv[token * 3 * ROW + head + i * LANES + lane]) * SCALE;
@@ -63,7 +62,7 @@ fn main(
         }
       }
     }
-    for (var r = 0u; r < rows; r++) {
+    for (var r = 0u; r < ROW_COUNT; r++) {
       for (var c = 0u; c < KEYS; c++) {
         let present = first + c * LANES + lane < TOKENS;
         scores[r * SHARES + first / LANES + c] = select(-1e30, products[r * KEYS + c], present);
@@ -72,7 +71,7 @@ fn main(
   }
 
   var scales: array<f32, ROWS>;                                         // 1 / sum over a row
-  for (var r = 0u; r < rows; r++) {
+  for (var r = 0u; r < ROW_COUNT; r++) {
     var peak = -1e30;
     for (var s = r * SHARES; s < (r + 1) * SHARES; s++) { peak = max(peak, scores[s]); }
     peak = subgroupMax(peak);
@@ -102,7 +101,7 @@ fn main(
       }
     }
   }
-  for (var r = 0u; r < min(rows, TOKENS - first_query); r++) {
+  for (var r = 0u; r < min(u32(ROW_COUNT), TOKENS - first_query); r++) {
     for (var i = 0u; i < QUADS; i++) {
       let quad = (sequence + first_query + r) * ROW + head + i * LANES + lane;
       output[quad] = store_quad(sums[r * QUADS + i] * scales[r]);

@@ -6,9 +6,9 @@ import { linearGrid } from '../engine/kernel.ts';
 import { elementCount, quads, rowCount, rowLength } from '../engine/shape.ts';
 import { expectShape } from './expect.ts';
 import source from './layer-norm.wgsl';
+import nothing from './shared/nothing.wgsl';
 import reduceShared from './shared/reduce-shared.wgsl';
 import reduceSubgroup from './shared/reduce-subgroup.wgsl';
-import subgroupSizeAny from './shared/subgroup-size-any.wgsl';
 import { storageOf } from './storage.ts';
 import { subgroupsOf } from './subgroups.ts';
 import { unitOf } from './units.ts';
@@ -92,7 +92,7 @@ function kernels(
     workgroups: linearGrid(rows),
     features: [...storage.features, ...features],
   });
-  const shared = kernel('shared', 64, { reduce: reduceShared, subgroup: subgroupSizeAny, features: [] });
+  const shared = kernel('shared', 64, { reduce: reduceShared, subgroup: nothing, features: [] });
   const subgroups = subgroupsOf(capabilities);
   if (!subgroups) return [shared];
   const { lanes, text, features } = subgroups;

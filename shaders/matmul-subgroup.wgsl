@@ -25,12 +25,13 @@ fn main(
 ) {
   let first_row = workgroup.y * ROWS;
   let first_column = workgroup.x * LANES * QUADS + lane;                // and every LANES-th quad after it
+// #import row-count
   var sums: array<vec4f, ROWS * QUADS>;
 
   for (var k = 0u; k < K; k += LANES * 4) {
     var mine: array<vec4f, ROWS>;
     // #unroll
-    for (var r = 0u; r < ROWS; r++) {
+    for (var r = 0u; r < ROW_COUNT; r++) {
       mine[r] = input_quad(first_row + r, k / 4 + lane);
     }
     // counted by the builtin: compilers unroll a constant count, which takes llvmpipe three times as long and gains nothing
@@ -59,7 +60,7 @@ fn main(
     }
   }
 
-  for (var r = 0u; r < ROWS; r++) {
+  for (var r = 0u; r < ROW_COUNT; r++) {
     for (var q = 0u; q < QUADS; q++) {
       let column = first_column + q * LANES;
       if (first_row + r < params.rows && column < N_QUADS) { finish(first_row + r, column, sums[r * QUADS + q]); }

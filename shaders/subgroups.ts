@@ -1,7 +1,8 @@
 // What a kernel needs that counts on the lanes of its subgroups.
 import type { Capabilities } from '../engine/device.ts';
 import type { Kernel } from '../engine/kernel.ts';
-import sizeAny from './shared/subgroup-size-any.wgsl';
+import nothing from './shared/nothing.wgsl';
+import rowCount from './shared/row-count.wgsl';
 import sizeAsked from './shared/subgroup-size-asked.wgsl';
 
 export interface Subgroups {
@@ -16,5 +17,23 @@ export function subgroupsOf({ subgroupSize, subgroupSizeVaries }: Capabilities):
   if (subgroupSize === undefined) return undefined;
   return subgroupSizeVaries
     ? { lanes: subgroupSize, text: sizeAsked, features: ['subgroups', 'subgroup-size-control' as GPUFeatureName] }
-    : { lanes: subgroupSize, text: sizeAny, features: ['subgroups'] };
+    : { lanes: subgroupSize, text: nothing, features: ['subgroups'] };
+}
+
+/** Whether the driver is llvmpipe, which compiles loops with loads faster, and runs larger tiles, than other software adapters. */
+export function isLlvmpipe({ adapter }: Capabilities): boolean {
+  return /llvmpipe/i.test(adapter.description);
+}
+
+/**
+ * For kernels whose lanes hold `rows` rows: the constant ROW_COUNT, which unrolls the loops that load and store rows, or the import
+ * `row-count`, which keeps the drivers from unrolling them that take too long to compile so much.
+ */
+export function rowLoops(
+  rows: number,
+  capabilities: Capabilities,
+): { readonly constants: Readonly<Record<string, number>>; readonly text: string } {
+  return isLlvmpipe(capabilities)
+    ? { constants: { ROWS: rows }, text: rowCount }
+    : { constants: { ROWS: rows, ROW_COUNT: rows }, text: nothing };
 }

@@ -105,6 +105,16 @@ describe('#unroll', () => {
   });
 });
 
+test('a loop whose bound is a variable of the text stays a loop, and the loops in it and after it are written out', () => {
+  const inner = '// #unroll\nfor (var k = 0u; k < 2; k++) { inner(k); }';
+  const { code } = resolve(
+    `let N = f();\n// #unroll\nfor (var i = 0u; i < N; i++) { outer(i); ${inner.trim()} }\n${inner}`,
+  );
+  expect(code).toContain('for (var i = 0u; i < N; i++) { outer(i);');
+  expect(code.match(/inner\(0u\)/g)).toHaveLength(2);
+  expect(code).not.toContain('inner(k)');
+});
+
 describe('the head of the text', () => {
   test('has the enable lines before all else, then the label, then the constants', () => {
     const { code } = resolve('body', {

@@ -1,0 +1,1 @@
+// Nothing needs to be said here for this variant.
