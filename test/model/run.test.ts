@@ -7,10 +7,11 @@ import { unit } from '../../loaders/synthetic.ts';
 import { loadStam } from '../../model/load.ts';
 import type { StamModelOptions } from '../../model/stam-model.ts';
 import { StamModel } from '../../model/stam-model.ts';
+import { largestDifference } from '../close.ts';
 import { openTestDevice } from '../device.ts';
 import { readBuffer } from '../engine/small-program.ts';
 import type { Fixture } from './fixtures.ts';
-import { openFixture } from './fixtures.ts';
+import { modelTolerance, openFixture } from './fixtures.ts';
 
 let device: Device;
 let fixture: Fixture;
@@ -55,6 +56,28 @@ afterAll(async () => {
 test('other frames give other logits', () => {
   expect(alone[0]).not.toEqual(alone[1]);
   expect(alone[1]).not.toEqual(alone[2]);
+});
+
+test('a tuned model gives the same logits, says what it chose, and the next load finds that and tunes nothing', async () => {
+  const texts = new Map<string, string>();
+  const tuningStore = {
+    read: async (name: string) => texts.get(name),
+    write: async (name: string, text: string) => void texts.set(name, text),
+  };
+  const stages: string[] = [];
+  const tuned = await load({ tune: 'full', tuningStore, onProgress: ({ stage }) => stages.push(stage) });
+  expect(tuned.tuning.tuning?.problems.length).toBeGreaterThan(3);
+  expect(tuned.tuning.origin).toMatch(/^tuned now, in/);
+  expect(tuned.loadTimes.tuneMs).toBeGreaterThan(0);
+  expect(stages).toContain('tune');
+  expect(largestDifference(await logitsOf(tuned, videos[0]), alone[0]).error).toBeLessThan(modelTolerance.f32);
+  const { size } = device.pipelines;
+  const again = await load({ tune: 'cached', tuningStore });
+  expect(again.tuning).toEqual({ ...tuned.tuning, origin: expect.stringMatching(/^tuned 2/), ms: 0 });
+  expect(device.pipelines.size).toBe(size);
+  expect(await logitsOf(again, videos[0])).toEqual(await logitsOf(tuned, videos[0]));
+  for (const model of [tuned, again]) model.dispose();
+  expect(device.memory.statistics()).toMatchObject(empty);
 });
 
 test.each([1, 2, 3])('%i frames at a time give what all frames in one pass give', async (framesPerPass) => {
