@@ -4,7 +4,7 @@ import type { StorageType } from '../engine/dtype.ts';
 import { StamError } from '../engine/errors.ts';
 import type { Timing } from '../engine/profiler.ts';
 import { Profiler, summarize } from '../engine/profiler.ts';
-import type { Program } from '../engine/program.ts';
+import type { Outputs, Program } from '../engine/program.ts';
 import type { TuneMode } from '../engine/tuning.ts';
 import type { Checkpoint } from '../loaders/checkpoint.ts';
 import { unit } from '../loaders/synthetic.ts';
@@ -35,6 +35,9 @@ export interface Measurement {
   readonly onRun: (done: number, total: number) => void;
 }
 
+/** Runs submitted at a time. */
+const inFlight = 2;
+
 /** Loads, warms up, runs and checks. Also returns the times of single kernels, if the device can tell them. */
 export async function measure(
   device: Device,
@@ -60,16 +63,35 @@ export async function measure(
   const times: number[] = [];
   let timings: readonly Timing[] = [];
   let error: number | null = null;
-  const total = warmUps + runs + (profileTimedRun || !canProfile ? 0 : 1);
-  for (let run = 0; run < total; run++) {
-    const isProfiled = canProfile && (profileTimedRun ? run === 0 : run === total - 1);
-    const profiler = isProfiled ? new Profiler(device) : undefined;
-    const start = performance.now();
-    const logits = (await stam.run(frames, { signal, onProgress, profiler })).get('logits') ?? new Float32Array();
-    times.push(performance.now() - start);
-    error = errorOf(measurement, stam.storage, logits);
+  const check = (outputs: Outputs) => {
+    error = errorOf(measurement, stam.storage, outputs.get('logits') ?? new Float32Array());
+  };
+  const runProfiled = async () => {
+    const profiler = canProfile ? new Profiler(device) : undefined;
+    check(await stam.run(frames, { signal, onProgress, profiler }));
     if (profiler) timings = await profiler.finish();
+  };
+  if (profileTimedRun) {
+    const start = performance.now();
+    await runProfiled();
+    times.push(performance.now() - start);
   }
+  // from one result to the next, a second run being submitted while the first computes: what a stream of videos takes
+  const pending: Promise<Outputs>[] = [];
+  let last = performance.now();
+  for (let run = times.length; run < warmUps + runs || pending.length > 0; run++) {
+    if (run < warmUps + runs) {
+      const running = stam.run(frames, { signal, onProgress });
+      running.catch(() => undefined); // awaited below, unless one before it fails
+      pending.push(running);
+    }
+    if (pending.length < inFlight && run < warmUps + runs) continue;
+    const outputs = await pending.shift();
+    times.push(performance.now() - last);
+    last = performance.now();
+    if (outputs) check(outputs);
+  }
+  if (!profileTimedRun && canProfile) await runProfiled();
   const timed = times.slice(warmUps, warmUps + runs).map((ms) => ms / batch);
   const { plan } = program;
   const { weightBytes } = stam;

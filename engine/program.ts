@@ -19,6 +19,9 @@ export interface RunOptions {
   readonly profiler?: Profiler | undefined;
 }
 
+/** Dense row-major float32 by name. */
+export type Outputs = Map<string, Float32Array<ArrayBuffer>>;
+
 type Ready =
   | { readonly command: Load; readonly into: GPUBuffer }
   | { readonly command: Dispatch; readonly pipeline: GPUComputePipeline; readonly bindGroup: GPUBindGroup }
@@ -29,6 +32,8 @@ export class Program {
   readonly #device: Device;
   readonly #buffers: GPUBuffer[] = [];
   readonly #outputs = new Map<string, GPUBuffer>();
+  /** Buffers for results, of runs that are over. */
+  readonly #staging: GPUBuffer[] = [];
   #slots: GPUBuffer[] = [];
   #steps: Ready[] = [];
   #disposed = false;
@@ -71,14 +76,20 @@ export class Program {
     this.#record(encoder, this.#steps, { inputs });
   }
 
+  /** submit(), and then the outputs. */
+  async run(inputs: Readonly<Record<string, Float32Array<ArrayBuffer>>>, options: RunOptions = {}): Promise<Outputs> {
+    return await (await this.submit(inputs, options))();
+  }
+
   /**
-   * Writes `inputs` (rowLayout, in the input's storage type), runs the plan in submissions of bounded work, and reads all outputs
-   * back as dense row-major float32. Not to be called again before it has settled.
+   * Writes `inputs` (rowLayout, in the input's storage type) and submits the plan in pieces of bounded work. Settles when all is
+   * submitted, with a function that waits for the outputs: dense row-major float32. After that another submission may follow at once;
+   * the GPU takes them in order, and neither waits for the host.
    */
-  async run(
+  async submit(
     inputs: Readonly<Record<string, Float32Array<ArrayBuffer>>>,
     { signal, onProgress, profiler }: RunOptions = {},
-  ): Promise<Map<string, Float32Array<ArrayBuffer>>> {
+  ): Promise<() => Promise<Outputs>> {
     this.#check();
     throwIfAborted(signal);
     this.#checkInputs(inputs, ({ byteLength }, planned) => byteLength === planned);
@@ -86,22 +97,31 @@ export class Program {
     let done = 0;
     let running: Promise<void> = Promise.resolve();
     for (const window of this.#windows()) {
+      await running; // one window computes while the next is recorded
+      throwIfAborted(signal);
+      this.#device.check();
       for (const { command } of window) if (command.kind === 'load') this.#write(command, inputs[command.input]);
       const encoder = gpu.createCommandEncoder({ label: 'stam' });
       this.#record(encoder, window, { profiler });
       gpu.queue.submit([encoder.finish()]);
       const flops = window.reduce((sum, { command }) => sum + (command.kind === 'dispatch' ? command.flops : 0), 0);
       const before = running;
-      running = gpu.queue.onSubmittedWorkDone().then(() => {
+      running = Promise.all([before, gpu.queue.onSubmittedWorkDone()]).then(() => {
         done += flops;
         onProgress?.(done, this.plan.flops);
       });
-      await before; // one window computes while the next is recorded
-      throwIfAborted(signal);
-      this.#device.check();
+      running.catch(() => undefined); // awaited in the next turn, or with the outputs
     }
-    await running;
-    return await this.#readOutputs();
+    const staging = this.#copyOutputs();
+    return async () => {
+      try {
+        await running;
+        throwIfAborted(signal);
+        return await this.#readOutputs(staging);
+      } finally {
+        this.#release(staging);
+      }
+    };
   }
 
   /**
@@ -137,8 +157,9 @@ export class Program {
 
   dispose(): void {
     this.#disposed = true;
-    for (const buffer of this.#buffers) this.#device.memory.destroy(buffer);
+    for (const buffer of [...this.#buffers, ...this.#staging]) this.#device.memory.destroy(buffer);
     this.#buffers.length = 0;
+    this.#staging.length = 0;
   }
 
   #check(): void {
@@ -259,29 +280,46 @@ export class Program {
     this.#device.gpu.queue.writeBuffer(this.#slots[slot], 0, data.buffer, data.byteOffset + offset, size);
   }
 
-  async #readOutputs(): Promise<Map<string, Float32Array<ArrayBuffer>>> {
+  /** Submits the copy of all outputs, one after another, into a buffer that can be mapped. */
+  #copyOutputs(): GPUBuffer {
     const { gpu, memory } = this.#device;
-    const results = new Map<string, Float32Array<ArrayBuffer>>();
-    for (const [name, { shape, storage, size }] of this.plan.outputs) {
-      const staging = memory.create(
-        `${name} read back`,
-        'staging',
-        size,
-        GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
-      );
-      try {
-        const encoder = gpu.createCommandEncoder({ label: 'stam: read back' });
-        encoder.copyBufferToBuffer(this.output(name), 0, staging, 0, Math.ceil(size / 4) * 4);
-        gpu.queue.submit([encoder.finish()]);
-        await staging.mapAsync(GPUMapMode.READ);
-        results.set(name, unpadRows(toFloats(staging.getMappedRange().slice(0, size), storage), shape));
-      } finally {
-        memory.destroy(staging);
-      }
+    const total = [...this.plan.outputs.values()].reduce((sum, { size }) => sum + stagedBytes(size), 0);
+    const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
+    const staging = this.#staging.pop() ?? memory.create('outputs read back', 'staging', total, usage);
+    const encoder = gpu.createCommandEncoder({ label: 'stam: read back' });
+    let offset = 0;
+    for (const [name, { size }] of this.plan.outputs) {
+      encoder.copyBufferToBuffer(this.output(name), 0, staging, offset, Math.ceil(size / 4) * 4);
+      offset += stagedBytes(size);
     }
+    gpu.queue.submit([encoder.finish()]);
+    return staging;
+  }
+
+  async #readOutputs(staging: GPUBuffer): Promise<Outputs> {
+    await staging.mapAsync(GPUMapMode.READ);
+    const bytes = staging.getMappedRange();
+    const results: Outputs = new Map();
+    let offset = 0;
+    for (const [name, { shape, storage, size }] of this.plan.outputs) {
+      results.set(name, unpadRows(toFloats(bytes.slice(offset, offset + size), storage), shape));
+      offset += stagedBytes(size);
+    }
+    staging.unmap();
     this.#device.check();
     return results;
   }
+
+  /** Keeps a staging buffer for the next run, unless there is none to come. */
+  #release(staging: GPUBuffer): void {
+    if (this.#disposed || staging.mapState !== 'unmapped') this.#device.memory.destroy(staging);
+    else this.#staging.push(staging);
+  }
+}
+
+/** Bytes of an output in the staging buffer: ranges begin at multiples of eight. */
+function stagedBytes(size: number): number {
+  return Math.ceil(size / 8) * 8;
 }
 
 function toFloats(bytes: ArrayBuffer, storage: 'f32' | 'f16'): Float32Array<ArrayBuffer> {

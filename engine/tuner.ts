@@ -130,7 +130,9 @@ async function tuneNode(
   { flops, rounds, margin }: Budget,
   signal: AbortSignal | undefined,
 ): Promise<TunedProblem> {
-  const candidates = node.candidates(device.capabilities).filter((kernel) => !isHopeless(node, wayOf(kernel), before));
+  const all = node.candidates(device.capabilities);
+  const promising = all.filter((kernel) => !isHopeless(node, wayOf(kernel), before));
+  const candidates = promising.length > 0 ? promising : all;
   const trial = await Trial.create(device, node, flops);
   try {
     const { entered, refused } = await enterAll(device, trial, candidates);

@@ -6,7 +6,7 @@ import type { Graph } from '../engine/graph.ts';
 import { rowLayout } from '../engine/layout.ts';
 import type { Choose, Plan } from '../engine/plan.ts';
 import { createPlan } from '../engine/plan.ts';
-import type { RunOptions } from '../engine/program.ts';
+import type { Outputs, RunOptions } from '../engine/program.ts';
 import { Program } from '../engine/program.ts';
 import type { TextStore } from '../engine/text-store.ts';
 import { chooseTuned } from '../engine/tuner.ts';
@@ -51,6 +51,11 @@ export interface LoadTimes {
 
 const defaultFramesPerPass = 16;
 
+/** Runs submitted at a time: while one computes, the pixels of the next are on their way. */
+const maxInFlight = 2;
+
+const ignore = () => undefined;
+
 export class StamModel {
   readonly config: StamConfig;
   readonly storage: StorageType;
@@ -61,8 +66,10 @@ export class StamModel {
   readonly #planner: Planner;
   readonly #programs = new Map<number, Promise<Program>>();
   #loadTimes: LoadTimes = { tuneMs: 0, uploadMs: 0, compileMs: 0, totalMs: 0 };
-  /** Settles when the runs asked for so far are over: the buffers serve one run at a time. */
-  #last: Promise<unknown> = Promise.resolve();
+  /** Settles when the runs asked for so far are submitted: the GPU takes them in order. */
+  #submitted: Promise<unknown> = Promise.resolve();
+  /** Runs that are not over; each settles when its run is, whatever its outcome. */
+  readonly #inFlight: Promise<unknown>[] = [];
   #disposed = false;
 
   private constructor(planner: Planner, tuning: TuningOutcome, weights: Weights) {
@@ -146,15 +153,20 @@ export class StamModel {
 
   /**
    * `frames` [V F, 3, S, S], float32 in 0..1 -> `logits` [V, classes] and whatever else `keep` asks for, by module path.
-   * Calls may overlap; they run one after another. Throws bad-input for a number of elements that is no whole number of videos.
+   * Calls may overlap; they run one after another, the next being submitted while one computes. Throws bad-input for a number of elements that is no whole number of videos.
    */
   run(
     frames: Float32Array<ArrayBuffer>,
     options: RunOptions & { keep?: ((name: string) => boolean) | undefined } = {},
-  ): Promise<Map<string, Float32Array<ArrayBuffer>>> {
-    const turn = this.#last.then(() => this.#run(frames, options));
-    this.#last = turn.catch(() => undefined);
-    return turn;
+  ): Promise<Outputs> {
+    const before = this.#inFlight.slice(-maxInFlight)[0] ?? Promise.resolve();
+    const submitted = Promise.all([this.#submitted, before]).then(() => this.#submit(frames, options));
+    this.#submitted = submitted.then(ignore, ignore);
+    const result = submitted.then((read) => read());
+    const over = result.then(ignore, ignore);
+    this.#inFlight.push(over);
+    void over.then(() => this.#inFlight.splice(this.#inFlight.indexOf(over), 1));
+    return result;
   }
 
   /** Shapes of what run() returns with this `keep`. */
@@ -175,22 +187,24 @@ export class StamModel {
     this.#weights.dispose();
   }
 
-  async #run(
+  /** Settles when everything is submitted, with what waits for the outputs. */
+  async #submit(
     frames: Float32Array<ArrayBuffer>,
     { keep, ...options }: RunOptions & { keep?: ((name: string) => boolean) | undefined },
-  ): Promise<Map<string, Float32Array<ArrayBuffer>>> {
+  ): Promise<() => Promise<Outputs>> {
     this.#check();
     const videos = this.#videosIn(frames);
     const { imageSize, frames: count } = this.config;
     const input = { frames: rowLayout.pack(frames, [videos * count, 3, imageSize, imageSize]) };
-    if (!keep) return await (await this.#program(videos)).run(input, options);
-    const plan = this.#planner.plan(videos, keep);
-    const program = await Program.create(this.device, plan, this.#weights);
-    try {
-      return await program.run(input, options);
-    } finally {
-      program.dispose();
-    }
+    if (!keep) return await (await this.#program(videos)).submit(input, options);
+    const program = await Program.create(this.device, this.#planner.plan(videos, keep), this.#weights);
+    return async () => {
+      try {
+        return await program.run(input, options);
+      } finally {
+        program.dispose();
+      }
+    };
   }
 
   #videosIn(frames: Float32Array): number {

@@ -76,6 +76,7 @@ function kernels(
     { reduce, subgroup, features }: { reduce: string; subgroup: string; features: Kernel['features'] },
   ): Kernel => ({
     name: 'layer-norm',
+    tile: label,
     variant: `${label} ${storage.label} ${length}${stride > 1 ? ` every ${stride}` : ''}`,
     source,
     imports: { storage: storage.text, unit: unit.text, reduce, subgroup },

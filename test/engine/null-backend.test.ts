@@ -2,7 +2,7 @@
 // seconds, and it offers every feature, so that nothing is left out for want of an adapter.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Capabilities, Device } from '../../engine/device.ts';
-import { kernelLabel } from '../../engine/kernel.ts';
+import { kernelLabel, wayOf } from '../../engine/kernel.ts';
 import { matrixShapes } from '../../engine/matrices.ts';
 import { resolveKernel } from '../../engine/wgsl.ts';
 import { withHalves, withMatrices, withSubgroups } from '../capabilities.ts';
@@ -76,6 +76,17 @@ test('kernels of one label on one device are one text, so that a profile tells t
         const { code } = resolveKernel(kernel);
         expect(texts.get(kernelLabel(kernel)) ?? code, kernelLabel(kernel)).toBe(code);
         texts.set(kernelLabel(kernel), code);
+      }
+    }
+  }
+});
+
+test('candidates for one problem differ in their ways, so that a tuning names one', () => {
+  for (const capabilities of everyDevice()) {
+    for (const operatorCase of operatorCases) {
+      for (const storage of ['f32', 'f16'] as const) {
+        const ways = candidatesOf(operatorCase, storage, capabilities).map(wayOf);
+        expect(new Set(ways).size, ways.join(', ')).toBe(ways.length);
       }
     }
   }

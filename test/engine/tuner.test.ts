@@ -116,6 +116,33 @@ test('a kernel that leaves its output unwritten cannot win', async () => {
   expect(tuning.problems[0]).toMatchObject({ way: 'double plain', wrong: ['double idle'] });
 });
 
+test('what was far slower on a larger problem is not tried on a smaller one, unless there is nothing else', async () => {
+  const graph = new Graph();
+  const slow = double('slow', { turns: 200_000 });
+  const nodes = [
+    { flops: 3e6, kernels: [double('quick'), slow] },
+    { flops: 2e6, kernels: [slow, double('other'), double('third')] },
+    { flops: 1e6, kernels: [slow, { ...slow, name: 'double too' }] },
+  ];
+  for (const [i, { flops, kernels }] of nodes.entries()) {
+    const input = graph.input(`input ${i}`, [rows - i, 4], 'f32');
+    const outputs = { output: graph.activation(`double ${i}`, [rows - i, 4], 'f32') };
+    graph.add({
+      name: `double ${i}`,
+      operator: 'double',
+      inputs: { input },
+      outputs,
+      flops,
+      candidates: () => kernels,
+    });
+  }
+  const tuning = await tune(device, graph);
+  const tried = tuning.problems.map((problem) => problem.tried.map(({ way }) => way).sort());
+  expect(tried[0]).toEqual(['double quick', 'double slow']);
+  expect(tried[1]).toEqual(['double other', 'double third']);
+  expect(tried[2].length).toBeGreaterThan(0);
+});
+
 test('a kernel that does not compile is left out by name; if none compiles, that is an error', async () => {
   const broken = double('broken', { expression: 'no_such_function()' });
   const tuning = await tune(device, graphOf([broken, double('plain')]));

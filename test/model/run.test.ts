@@ -77,6 +77,7 @@ test('a tuned model gives the same logits, says what it chose, and the next load
   expect(device.pipelines.size).toBe(size);
   expect(await logitsOf(again, videos[0])).toEqual(await logitsOf(tuned, videos[0]));
   for (const model of [tuned, again]) model.dispose();
+  await device.gpu.queue.onSubmittedWorkDone(); // programs are disposed of when their promises have settled
   expect(device.memory.statistics()).toMatchObject(empty);
 });
 
