@@ -5,12 +5,22 @@ import type { TextStore } from './text-store.ts';
  * Where this environment keeps texts: the Cache API of browsers and workers, a folder of the user's cache in Node, nothing elsewhere.
  */
 export async function defaultTextStore(): Promise<TextStore | undefined> {
-  if (typeof caches !== 'undefined') return browserTextStore(caches);
+  const storage = cacheStorage();
+  if (storage) return browserTextStore(storage);
   if (typeof process !== 'undefined' && process.versions?.node) {
     const { cacheFolder, fileTextStore } = await import('./node-cache.ts');
     return fileTextStore(`${cacheFolder()}/tunings`);
   }
   return undefined;
+}
+
+/** Undefined also where a page may not have it: in a sandboxed frame the mere name throws. */
+function cacheStorage(): CacheStorage | undefined {
+  try {
+    return typeof caches === 'undefined' ? undefined : caches;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Texts as responses to requests that nobody sends. */

@@ -45,6 +45,8 @@ export interface Tuning {
   readonly date: string;
   readonly ms: number;
   readonly problems: readonly TunedProblem[];
+  /** Problems for which there was no time. */
+  readonly untried: number;
 }
 
 export interface TuneOptions {
@@ -92,7 +94,8 @@ export async function tune(device: Device, graph: Graph, { signal, onProgress }:
     known.push(await tuneNode(device, node, known, budget, signal));
   }
   onProgress?.(problems.length, problems.length);
-  return { date: new Date().toISOString(), ms: performance.now() - begin, problems: known };
+  const untried = problems.length - known.length;
+  return { date: new Date().toISOString(), ms: performance.now() - begin, problems: known, untried };
 }
 
 /** Picks what a tuning found, or else what it found for the costliest problem of the operator, or else the best guess. */

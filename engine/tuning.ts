@@ -56,7 +56,7 @@ export async function obtainTuning(device: Device, graph: Graph, options: Obtain
     if (known.tuning || device.capabilities.adapter.software) return known;
   }
   const tuning = await tune(device, graph, options);
-  let origin = `tuned now, in ${(tuning.ms / 1000).toFixed(1)} s`;
+  let origin = `tuned now, in ${(tuning.ms / 1000).toFixed(1)} s${untriedText(tuning)}`;
   try {
     if (store) await store.write(storedName(device.capabilities, use), JSON.stringify(tuning));
     else origin += '; there is nowhere to keep it';
@@ -74,9 +74,13 @@ export async function knownTuning(
 ): Promise<TuningOutcome> {
   const text = await store?.read(storedName(capabilities, use)).catch(() => undefined); // a store that fails holds no tuning
   const tuning = parseTuning(text);
-  if (tuning) return { tuning, origin: `tuned ${tuning.date}`, ms: 0 };
+  if (tuning) return { tuning, origin: `tuned ${tuning.date}${untriedText(tuning)}`, ms: 0 };
   const hint = capabilities.adapter.software ? '; a software adapter is tuned only when asked to, with full' : '';
   return { tuning: undefined, origin: `chosen by rule: not tuned yet${hint}`, ms: 0 };
+}
+
+function untriedText({ untried }: Tuning): string {
+  return untried ? `; ${untried} cheaper problems take what their operator's costliest one got` : '';
 }
 
 function storedName(capabilities: Capabilities, use: string): string {
