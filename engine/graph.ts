@@ -69,7 +69,7 @@ export class Graph {
 
   /** A tensor that the caller brings to every run; with `part`, a piece of a larger one that stands behind the same name. */
   input(name: string, shape: Shape, storage: StorageType, part?: Part): Value {
-    const start = part ? part.start * elementCount(shape.slice(1)) : 0;
+    const start = part ? part.start * rowLayout.elements([1, ...shape.slice(1)]) : 0;
     const value = this.#value({ name, kind: 'input', shape, storage, layout: rowLayout, part: { of: name, start } });
     this.inputs.push(value);
     return value;

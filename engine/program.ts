@@ -95,9 +95,10 @@ export class Program {
     this.#checkInputs(inputs, ({ byteLength }, planned) => byteLength === planned);
     const { gpu } = this.#device;
     let done = 0;
-    let running: Promise<void> = Promise.resolve();
+    let before: Promise<void> = Promise.resolve();
+    let running = before;
     for (const window of this.#windows()) {
-      await running; // one window computes while the next is recorded
+      await before; // one window computes while the next is recorded
       throwIfAborted(signal);
       this.#device.check();
       for (const { command } of window) if (command.kind === 'load') this.#write(command, inputs[command.input]);
@@ -105,7 +106,7 @@ export class Program {
       this.#record(encoder, window, { profiler });
       gpu.queue.submit([encoder.finish()]);
       const flops = window.reduce((sum, { command }) => sum + (command.kind === 'dispatch' ? command.flops : 0), 0);
-      const before = running;
+      before = running;
       running = Promise.all([before, gpu.queue.onSubmittedWorkDone()]).then(() => {
         done += flops;
         onProgress?.(done, this.plan.flops);

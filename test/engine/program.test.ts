@@ -1,12 +1,23 @@
 // Programs on a device: what they compute, hold, refuse and leave behind.
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { Device } from '../../engine/device.ts';
+import { Graph } from '../../engine/graph.ts';
 import { unpadRows } from '../../engine/layout.ts';
 import { createPlan } from '../../engine/plan.ts';
 import { Program } from '../../engine/program.ts';
 import { Weights } from '../../engine/weights.ts';
+import { add } from '../../shaders/index.ts';
 import { openTestDevice } from '../device.ts';
-import { oneKernelGraph, readBuffer, sumExpected, sumGraph, sumInput, sumPlan, sumSource } from './small-program.ts';
+import {
+  oneKernelGraph,
+  readBuffer,
+  sumExpected,
+  sumGraph,
+  sumInput,
+  sumPlan,
+  sumSource,
+  sumWeights,
+} from './small-program.ts';
 
 let device: Device;
 /** What WebGPU reported to nobody: always a bug of the engine's. */
@@ -66,6 +77,33 @@ describe('run', () => {
     expect(reports.at(-1)).toEqual([3 * 30, 3 * 30]);
     program.dispose();
     weights.dispose();
+  });
+
+  test('submits one window while the one before computes, and no more', async () => {
+    const graph = new Graph();
+    const w = graph.weight('w', [5, 6], 'f32');
+    for (const start of [0, 5, 10]) {
+      // each part of the input begins a window of its own
+      const sum = add(graph, graph.input('x', [5, 6], 'f32', { start, of: 15 }), w, { name: `sum ${start}` });
+      graph.keep('sums', sum, { start, of: 15 });
+    }
+    const plan = createPlan(graph, device.capabilities);
+    const weights = await Weights.upload(device, sumSource(), plan.weights);
+    const program = await Program.create(device, plan, weights);
+    let finish = () => {};
+    const computing = new Promise<undefined>((resolve) => {
+      finish = () => resolve(undefined);
+    });
+    vi.spyOn(device.gpu.queue, 'onSubmittedWorkDone').mockReturnValue(computing);
+    const submit = vi.spyOn(device.gpu.queue, 'submit');
+    const running = program.run({ x: new Float32Array(15 * 8) });
+    await new Promise((resolve) => setTimeout(resolve));
+    expect(submit).toHaveBeenCalledTimes(2);
+    finish();
+    expect((await running).get('sums')?.slice(60)).toEqual(sumWeights);
+    expect(submit).toHaveBeenCalledTimes(4); // three windows, and the copy of what is read back
+    vi.restoreAllMocks();
+    for (const made of [program, weights]) made.dispose();
   });
 
   test('refuses an input of another name or size', async () => {
