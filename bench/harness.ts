@@ -13,6 +13,7 @@ import type { DType, LoadProgress } from '../model/stam-model.ts';
 import { StamModel } from '../model/stam-model.ts';
 import type { Ceiling } from './ceiling.ts';
 import { checkLogits } from './check.ts';
+import { median } from './median.ts';
 import type { BenchRow } from './report.ts';
 
 export interface Measurement {
@@ -99,17 +100,17 @@ export async function measure(
   const encodeMs = timeEncoding(device, program);
   stam.dispose();
 
-  const median = timed.toSorted((a, b) => a - b)[Math.floor(timed.length / 2)];
+  const middle = median(timed);
   const gflopPerVideo =
     plan.commands.reduce((sum, command) => sum + (isArithmetic(command) ? command.flops : 0), 0) / batch / 1e9;
-  const gflopPerSecond = (gflopPerVideo / median) * 1000;
+  const gflopPerSecond = (gflopPerVideo / middle) * 1000;
   const row: BenchRow = {
     model: measurement.model,
     frames: config.frames,
     batch,
     dtype: stam.storage,
-    videosPerSecond: 1000 / median,
-    msPerVideo: { median, min: Math.min(...timed), max: Math.max(...timed), runs: timed.length },
+    videosPerSecond: 1000 / middle,
+    msPerVideo: { median: middle, min: Math.min(...timed), max: Math.max(...timed), runs: timed.length },
     gflopPerVideo,
     gflopPerSecond,
     fractionOfCeiling: gflopPerSecond / measurement.ceiling.gflops,
@@ -180,5 +181,5 @@ function timeEncoding(device: Device, program: Program): number {
     return performance.now() - begin;
   });
   device.memory.destroy(frames);
-  return times.toSorted((a, b) => a - b)[2];
+  return median(times);
 }

@@ -24,9 +24,14 @@ export const tuneOption = {
     'how kernels are chosen: by rule, by the last tuning (a GPU without one is tuned now), or by trying the candidates in any case',
 } as const;
 
+/** What --adapter asks for, or the environment, or nobody. */
+export function adapterChoice(option: string | undefined): string {
+  return option ?? process.env['STAM_ADAPTER'] ?? 'auto';
+}
+
 /** The adapter asked for, with everything the engine can use. Its name goes to the log: nobody is to guess what computed a result. */
 export async function openDevice(choice: string | undefined, log: (line: string) => void): Promise<Device> {
-  const { adapter, origin } = await requestNodeAdapter(choice ?? process.env['STAM_ADAPTER'] ?? 'auto');
+  const { adapter, origin } = await requestNodeAdapter(adapterChoice(choice));
   const device = await Device.request(adapter);
   const { capabilities } = device;
   const bundled = origin === 'bundled' ? ', bundled with an npm package' : '';

@@ -14,7 +14,7 @@ import { formatAdapter } from '../engine/device.ts';
 import { cacheFolder } from '../engine/node-cache.ts';
 import { version } from '../engine/version.ts';
 import { configs, namedConfig } from '../model/config.ts';
-import { adapterOption, dtypeOption } from './adapter.ts';
+import { adapterChoice, adapterOption, dtypeOption } from './adapter.ts';
 import type { Context } from './command.ts';
 import { defineCommand } from './command.ts';
 import { referenceLogits } from './reference.ts';
@@ -64,8 +64,7 @@ export const peers = defineCommand({
       return program;
     };
     try {
-      const choice = values.adapter ?? process.env['STAM_ADAPTER'] ?? 'auto';
-      const pin = await pinAdapter(choice, (env) => start('stam-webgpu', env));
+      const pin = await pinAdapter(adapterChoice(values.adapter), (env) => start('stam-webgpu', env));
       log(`adapter: ${formatAdapter(pin.adapter)}; ${pin.description}`);
       const peer = await preparePeer(model, { signal, log, progress });
       const warmUpVideos = pin.adapter.software ? 0 : 2;

@@ -38,12 +38,9 @@ export const selftest = defineCommand({
     }
     const bar = progress('selftest', tests.length, 'cases');
     const results: (CaseResult & { operator: string; test: string; storage: StorageType })[] = [];
-    for (const { test, storage } of tests) {
+    for (const [done, { test, storage }] of tests.entries()) {
       throwIfAborted(signal);
-      bar.update(
-        results.length ? tests.findIndex((one) => one.test === test && one.storage === storage) : 0,
-        test.operator,
-      );
+      bar.update(done, test.operator);
       for (const result of await runCase(device, test, storage)) {
         results.push({ ...result, operator: test.operator, test: test.name, storage });
       }

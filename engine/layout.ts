@@ -20,7 +20,8 @@ export interface Layout {
 
 export type Allocate = (elements: number) => Float32Array<ArrayBuffer>;
 
-const newArray: Allocate = (elements) => new Float32Array(elements);
+/** What `pack` allocates with, unless told otherwise. */
+export const newArray: Allocate = (elements) => new Float32Array(elements);
 
 /**
  * The layout of every activation, input and output: row-major, each row padded to whole quads (groups of four elements), so that

@@ -126,13 +126,11 @@ export function createPlan(
 
 /** The graph's weights, each in the layout that the kernels of such a device read. All plans for a device agree on it. */
 function arrangeWeights(graph: Graph, capabilities: Capabilities): Plan['weights'] {
-  return new Map([...graph.weights].map(([name, value]) => [name, arrange(value, capabilities)]));
-}
-
-/** A value in the layout that the kernels of such a device read. */
-export function arrange(value: Value, capabilities: Capabilities): Value {
-  const layout = value.layout.on?.(capabilities, value.storage) ?? value.layout;
-  return layout === value.layout ? value : { ...value, layout };
+  const arrange = (value: Value): Value => {
+    const layout = value.layout.on?.(capabilities, value.storage) ?? value.layout;
+    return layout === value.layout ? value : { ...value, layout };
+  };
+  return new Map([...graph.weights].map(([name, value]) => [name, arrange(value)]));
 }
 
 function gatherInputs(graph: Graph): Plan['inputs'] {

@@ -1,10 +1,11 @@
 // One node of a graph on its own, with made-up operands: what the tuner tries kernels on.
 import type { Device } from './device.ts';
+import type { StorageType } from './dtype.ts';
 import { encodeHalves, halfToFloat, storageBytes } from './dtype.ts';
 import { StamError } from './errors.ts';
 import type { GraphNode, Value } from './graph.ts';
 import type { Kernel } from './kernel.ts';
-import { arrange, valueBytes } from './plan.ts';
+import { valueBytes } from './plan.ts';
 import { packParams, paramsBinding } from './wgsl.ts';
 
 /** A kernel ready to be timed on a trial's operands. */
@@ -38,9 +39,8 @@ export class Trial {
     this.#fraction = Math.min(1, flops / Math.max(1, node.flops));
     const taken = new Set(Object.values(node.takesOver ?? {}));
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-    for (const [name, input] of Object.entries(node.inputs)) {
+    for (const [name, value] of Object.entries(node.inputs)) {
       if (taken.has(name)) continue;
-      const value = arrange(input, device.capabilities);
       const buffer = device.memory.create(`trial ${name}`, 'staging', valueBytes(value), usage);
       fill(device.gpu, buffer, value);
       this.#buffers.set(name, buffer);
@@ -128,20 +128,29 @@ export class Trial {
   }
 }
 
-/** Numbers in -0.5..0.5 without an order. One block serves a whole tensor: kernels do not run faster for it. */
-function fill(gpu: GPUDevice, buffer: GPUBuffer, value: Value): void {
-  const count = 2 ** 16;
-  const numbers = new Float32Array(count);
+const blockElements = 2 ** 16;
+const blocks = new Map<StorageType, Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer>>();
+
+/** Numbers in -0.5..0.5 without an order, made once: one block serves every tensor, for kernels do not run faster for it. */
+function blockOf(storage: StorageType): Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer> {
+  const known = blocks.get(storage);
+  if (known) return known;
   let state = 1;
-  for (let i = 0; i < count; i++) {
+  const numbers = Float32Array.from({ length: blockElements }, () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0; // Numerical Recipes' generator
-    numbers[i] = state / 2 ** 32 - 0.5;
-  }
-  const block = value.storage === 'f32' ? numbers : encodeHalves(numbers, new Uint16Array(count));
-  const elements = Math.min(count, valueBytes(value) / storageBytes[value.storage]);
-  for (let offset = 0; offset < valueBytes(value); offset += block.byteLength) {
-    const left = Math.min(elements, Math.floor((valueBytes(value) - offset) / storageBytes[value.storage]));
-    gpu.queue.writeBuffer(buffer, offset, block, 0, left);
+    return state / 2 ** 32 - 0.5;
+  });
+  const block = storage === 'f32' ? numbers : encodeHalves(numbers);
+  blocks.set(storage, block);
+  return block;
+}
+
+function fill(gpu: GPUDevice, buffer: GPUBuffer, value: Value): void {
+  const block = blockOf(value.storage);
+  const elements = valueBytes(value) / storageBytes[value.storage];
+  for (let start = 0; start < elements; start += blockElements) {
+    const count = Math.min(blockElements, elements - start);
+    gpu.queue.writeBuffer(buffer, start * storageBytes[value.storage], block, 0, count);
   }
 }
 

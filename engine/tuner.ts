@@ -44,6 +44,7 @@ export interface Tuning {
   /** ISO 8601, UTC. */
   readonly date: string;
   readonly ms: number;
+  /** The costliest first. */
   readonly problems: readonly TunedProblem[];
   /** Problems for which there was no time. */
   readonly untried: number;
@@ -104,8 +105,7 @@ export function chooseTuned(tuning: Tuning | undefined): Choose {
   return (node, candidates) => {
     const ofOperator = tuning.problems.filter(({ operator }) => operator === node.operator);
     const problem = problemOf(node);
-    const known =
-      ofOperator.find((one) => one.problem === problem) ?? ofOperator.toSorted((a, b) => b.flops - a.flops)[0];
+    const known = ofOperator.find((one) => one.problem === problem) ?? ofOperator[0];
     return candidates.find((kernel) => wayOf(kernel) === known?.way) ?? candidates[0];
   };
 }

@@ -8,20 +8,19 @@ import type { MemoryStatistics } from '../engine/memory.ts';
 import type { TensorSource } from '../engine/weights.ts';
 import type { StamConfig } from './config.ts';
 import { configFromCheckpoint, configName, namedConfig } from './config.ts';
-import type { LoadProgress, StamModelOptions } from './stam-model.ts';
+import type { StamModelOptions } from './stam-model.ts';
 import { StamModel } from './stam-model.ts';
 
 /** Named tensors with the metadata that came with them: what openSafetensors() and openSynthetic() give. */
 export type StamSource = TensorSource & { readonly metadata: ReadonlyMap<string, string> };
 
-export interface LoadStamOptions extends Omit<StamModelOptions, 'onProgress'> {
+export interface LoadStamOptions extends StamModelOptions {
   /** A published name, or 'auto' (the default): the configuration is read off the checkpoint. */
   readonly model?: string | undefined;
   /** Heads of the spatial transformer, where neither the shapes nor the metadata tell. */
   readonly heads?: number | undefined;
   /** The app's own device, used and never destroyed. Left out, one is asked of navigator.gpu and destroyed by dispose(). */
   readonly device?: GPUDevice | undefined;
-  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
 }
 
 /** What is running, and how. */

@@ -1,5 +1,6 @@
 // The layouts in which matmul kernels read their weight: panels, or blocks on devices that multiply subgroup matrices.
 import type { Layout } from '../engine/layout.ts';
+import { newArray } from '../engine/layout.ts';
 import { elementCount } from '../engine/shape.ts';
 import { matricesOf } from './matrices.ts';
 
@@ -21,7 +22,7 @@ export const paddedDepth = (k: number): number => padTo(k, depthMultiple);
 export const panelLayout: Layout = {
   name: 'panels',
   elements: ([n, ...rest]) => padTo(n, panelColumns) * paddedDepth(elementCount(rest)),
-  pack(data, [n, ...rest], allocate = (elements) => new Float32Array(elements)) {
+  pack(data, [n, ...rest], allocate = newArray) {
     const k = elementCount(rest);
     const depth = paddedDepth(k);
     const packed = allocate(padTo(n, panelColumns) * depth);
@@ -41,7 +42,7 @@ export const panelLayout: Layout = {
 export const blockLayout: Layout = {
   name: 'blocks',
   elements: panelLayout.elements,
-  pack(data, [n, ...rest], allocate = (elements) => new Float32Array(elements)) {
+  pack(data, [n, ...rest], allocate = newArray) {
     const k = elementCount(rest);
     const depth = paddedDepth(k);
     const packed = allocate(padTo(n, panelColumns) * depth);

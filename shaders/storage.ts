@@ -13,10 +13,13 @@ export interface Storage {
   readonly features: Kernel['features'];
 }
 
+const f32: Storage = { label: 'f32', text: storageF32, features: [] };
+const f16: Storage = { label: 'f16', text: storageF16, features: ['shader-f16'] };
+const packed: Storage = { label: 'packed', text: storagePacked, features: [] };
+
 export function storageOf(type: StorageType, capabilities: Capabilities): Storage {
-  if (type === 'f32') return { label: 'f32', text: storageF32, features: [] };
-  if (capabilities.features.has('shader-f16')) return { label: 'f16', text: storageF16, features: ['shader-f16'] };
-  return { label: 'packed', text: storagePacked, features: [] };
+  if (type === 'f32') return f32;
+  return capabilities.features.has('shader-f16') ? f16 : packed;
 }
 
 /**
@@ -24,6 +27,5 @@ export function storageOf(type: StorageType, capabilities: Capabilities): Storag
  * one load on adapters that load element by element (all software ones).
  */
 export function packedStorageOf(type: StorageType): Storage {
-  if (type === 'f32') return { label: 'f32', text: storageF32, features: [] };
-  return { label: 'packed', text: storagePacked, features: [] };
+  return type === 'f32' ? f32 : packed;
 }

@@ -20,7 +20,7 @@ export function subgroupsOf({ subgroupSize, subgroupSizeVaries }: Capabilities):
     : { lanes: subgroupSize, text: nothing, features: ['subgroups'] };
 }
 
-/** Whether the driver is llvmpipe, which compiles loops with loads faster, and runs larger tiles, than other software adapters. */
+/** Whether the driver is llvmpipe: larger tiles pay there, and loops of loads that are written out take it long to compile. */
 export function isLlvmpipe({ adapter }: Capabilities): boolean {
   return /llvmpipe/i.test(adapter.description);
 }

@@ -1,6 +1,7 @@
 // Two programs in turn, on the same adapter: ours, theirs, ours, theirs. What slows the machine down for a while slows both.
 import { StamError } from '../../engine/errors.ts';
 import { checkLogits } from '../check.ts';
+import { median } from '../median.ts';
 import type { Driver } from './driver.ts';
 import { findLibrary } from './driver.ts';
 import type { Program } from './program.ts';
@@ -112,16 +113,15 @@ function finish(row: State['row'], times: State['times']): ProgramRow {
     return { ...row, msPerVideo: null, videosPerSecond: null, cpuMsPerVideo: null };
   }
   const walls = times.map(({ ms }) => ms);
-  const median = middle(walls);
+  const middle = median(walls);
   return {
     ...row,
-    msPerVideo: { median, min: Math.min(...walls), max: Math.max(...walls), runs: walls.length },
-    videosPerSecond: 1000 / median,
-    cpuMsPerVideo: middle(times.map(({ cpuMs }) => cpuMs)),
+    msPerVideo: { median: middle, min: Math.min(...walls), max: Math.max(...walls), runs: walls.length },
+    videosPerSecond: 1000 / middle,
+    cpuMsPerVideo: median(times.map(({ cpuMs }) => cpuMs)),
   };
 }
 
-const middle = (values: readonly number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 const overLimit = (name: string, what: string, limitMs: number) =>
   `${name}: ended, ${seconds(limitMs)} ${what} is the limit`;
 const seconds = (ms: number) => `${(ms / 1000).toPrecision(3)} s`;

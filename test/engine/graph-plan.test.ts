@@ -8,21 +8,12 @@ import type { Dispatch, Plan } from '../../engine/plan.ts';
 import { createPlan, formatPlan } from '../../engine/plan.ts';
 import { panelLayout } from '../../shaders/index.ts';
 import { defaultCapabilities } from '../capabilities.ts';
+import { kernelOfText } from './small-program.ts';
 
 /** A kernel that computes nothing and binds these tensors. */
 function kernelOf(bindings: readonly string[], parts: Partial<Kernel> = {}): Kernel {
   const lines = bindings.map((name, i) => `@group(0) @binding(${i}) var<storage, read_write> ${name}: array<vec4f>;`);
-  return {
-    name: 'step',
-    variant: 'plain',
-    source: lines.join('\n'),
-    imports: {},
-    constants: {},
-    params: {},
-    workgroups: [1, 1, 1],
-    features: [],
-    ...parts,
-  };
+  return kernelOfText(lines.join('\n'), { name: 'step', variant: 'plain', ...parts });
 }
 
 interface StepOptions {

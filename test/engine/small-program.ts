@@ -57,26 +57,34 @@ export function sumInput(scale: number): Float32Array<ArrayBuffer> {
 export const sumExpected = (scale: number, times: number): Float32Array =>
   Float32Array.from(sumWeights, (w, i) => scale * i + times * w);
 
+/** A kernel of this text and nothing else, but for what `parts` says. */
+export function kernelOfText(source: string, parts: Partial<Kernel> = {}): Kernel {
+  return {
+    name: 'one',
+    variant: 'kernel',
+    source,
+    imports: {},
+    constants: {},
+    params: {},
+    workgroups: [1, 1, 1],
+    features: [],
+    ...parts,
+  };
+}
+
 /** A graph of one kernel with this body of `main`, which writes `output`, [8] in f32, kept under that name. */
 export function oneKernelGraph(body: string): Graph {
   const graph = new Graph();
   const output = graph.activation('output', [8], 'f32');
-  const kernel: Kernel = {
-    name: 'one',
-    variant: 'kernel',
-    source: [
+  const kernel = kernelOfText(
+    [
       '@group(0) @binding(0) var<storage, read_write> output: array<vec4f>; // [8]',
       '@compute @workgroup_size(1)',
       'fn main() {',
       `  ${body}`,
       '}',
     ].join('\n'),
-    imports: {},
-    constants: {},
-    params: {},
-    workgroups: [1, 1, 1],
-    features: [],
-  };
+  );
   graph.add({ name: 'one', operator: 'one', inputs: {}, outputs: { output }, flops: 0, candidates: () => [kernel] });
   graph.keep('output', output);
   return graph;

@@ -2,19 +2,10 @@
 import { describe, expect, test } from 'vitest';
 import type { Kernel } from '../../engine/kernel.ts';
 import { resolveKernel } from '../../engine/wgsl.ts';
+import { kernelOfText } from './small-program.ts';
 
 function resolve(source: string, parts: Partial<Kernel> = {}) {
-  return resolveKernel({
-    name: 'sample',
-    variant: 'plain',
-    source,
-    imports: {},
-    constants: {},
-    params: {},
-    workgroups: [1, 1, 1],
-    features: [],
-    ...parts,
-  });
+  return resolveKernel(kernelOfText(source, { name: 'sample', variant: 'plain', ...parts }));
 }
 
 /** The resolved text after the lines that the resolver puts before it. */
