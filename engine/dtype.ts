@@ -3,6 +3,9 @@
 /** How numbers lie in GPU memory. 'f16' is half storage; all arithmetic is f32. */
 export type StorageType = 'f32' | 'f16';
 
+/** What an element of a tensor is in GPU memory: a number, or a word that its kernel takes apart: four bytes of pixels, an integer. */
+export type ElementType = StorageType | 'u32';
+
 /** Floating-point element types a checkpoint may hold and the engine can upload. */
 export type FloatType = 'F32' | 'F16' | 'BF16';
 
@@ -44,7 +47,7 @@ function roundToEven(value: number): number {
 export const floatTypeBytes: Readonly<Record<FloatType, number>> = { F32: 4, F16: 2, BF16: 2 };
 
 /** Bytes of one element in GPU memory. */
-export const storageBytes: Readonly<Record<StorageType, number>> = { f32: 4, f16: 2 };
+export const storageBytes: Readonly<Record<ElementType, number>> = { f32: 4, f16: 2, u32: 4 };
 
 /** Little-endian file bytes to float32. Needs no alignment; copies only when it must. */
 export function decodeFloats(bytes: Uint8Array<ArrayBuffer>, type: FloatType): Float32Array<ArrayBuffer> {

@@ -1,7 +1,7 @@
 // A network as plain data: values, and nodes that turn values into values. Built once by model code, read by the planner.
 
 import type { Capabilities } from './device.ts';
-import type { StorageType } from './dtype.ts';
+import type { ElementType, StorageType } from './dtype.ts';
 import { StamError } from './errors.ts';
 import type { Kernel } from './kernel.ts';
 import type { Layout } from './layout.ts';
@@ -9,25 +9,28 @@ import { rowLayout } from './layout.ts';
 import type { Shape } from './shape.ts';
 import { elementCount, formatShape } from './shape.ts';
 
-/** A tensor of the graph. It has a shape and a storage type, but no memory yet. */
-export interface Value {
+/** A tensor of the graph. It has a shape and a storage type, but no memory yet. Unless it says otherwise, its elements are floats. */
+export interface Value<E extends ElementType = StorageType> {
   readonly id: number;
   readonly name: string;
   readonly kind: 'input' | 'weight' | 'activation';
   readonly shape: Shape;
-  readonly storage: StorageType;
+  readonly storage: E;
   readonly layout: Layout;
   /** Inputs only: the part of a larger input that this value is, in elements of that input. */
   readonly part?: { readonly of: string; readonly start: number };
 }
+
+/** A tensor of whatever elements: the engine moves them all alike. */
+export type AnyValue = Value<ElementType>;
 
 /** One operation. Inputs and outputs are keyed by the names of the kernel's bindings. */
 export interface GraphNode {
   /** The module path, as PyTorch names it: `blocks.0.mlp.fc1`. */
   readonly name: string;
   readonly operator: string;
-  readonly inputs: Readonly<Record<string, Value>>;
-  readonly outputs: Readonly<Record<string, Value>>;
+  readonly inputs: Readonly<Record<string, AnyValue>>;
+  readonly outputs: Readonly<Record<string, AnyValue>>;
   /** Outputs that take over the memory of an input, which nobody may read afterwards: output binding to input name. */
   readonly takesOver?: Readonly<Record<string, string>>;
   /** Multiply-adds of the mathematical operation, counted as two, without padding. */
@@ -57,7 +60,7 @@ export interface Part {
 export class Graph {
   readonly nodes: GraphNode[] = [];
   readonly weights = new Map<string, Value>();
-  readonly inputs: Value[] = [];
+  readonly inputs: AnyValue[] = [];
   readonly kept: Kept[] = [];
   readonly #wanted: (name: string) => boolean;
   #values = 0;
@@ -68,7 +71,7 @@ export class Graph {
   }
 
   /** A tensor that the caller brings to every run; with `part`, a piece of a larger one that stands behind the same name. */
-  input(name: string, shape: Shape, storage: StorageType, part?: Part): Value {
+  input<E extends ElementType>(name: string, shape: Shape, storage: E, part?: Part): Value<E> {
     const start = part ? part.start * rowLayout.elements([1, ...shape.slice(1)]) : 0;
     const value = this.#value({ name, kind: 'input', shape, storage, layout: rowLayout, part: { of: name, start } });
     this.inputs.push(value);
@@ -95,7 +98,7 @@ export class Graph {
   }
 
   /** A tensor that exists during a run only. Several nodes may write parts of it; it lives from the first to the last use. */
-  activation(name: string, shape: Shape, storage: StorageType): Value {
+  activation<E extends ElementType>(name: string, shape: Shape, storage: E): Value<E> {
     return this.#value({ name, kind: 'activation', shape, storage, layout: rowLayout });
   }
 
@@ -132,7 +135,7 @@ export class Graph {
     return value;
   }
 
-  #value(value: Omit<Value, 'id'>): Value {
+  #value<E extends ElementType>(value: Omit<Value<E>, 'id'>): Value<E> {
     if (value.shape.some((size) => !Number.isSafeInteger(size) || size < 1)) {
       throw new StamError('shape-mismatch', {
         where: value.name,

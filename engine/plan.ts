@@ -4,7 +4,7 @@
 import type { Capabilities } from './device.ts';
 import { storageBytes } from './dtype.ts';
 import { StamError } from './errors.ts';
-import type { Graph, GraphNode, Value } from './graph.ts';
+import type { AnyValue, Graph, GraphNode, Value } from './graph.ts';
 import type { Kernel } from './kernel.ts';
 import { kernelLabel } from './kernel.ts';
 import { formatShape } from './shape.ts';
@@ -67,7 +67,7 @@ export interface Plan {
   /** In the layouts that this device's kernels read. */
   readonly weights: ReadonlyMap<string, Value>;
   /** What a run begins with, in rowLayout. Sizes are in bytes, all parts together. */
-  readonly inputs: ReadonlyMap<string, { readonly size: number; readonly storage: Value['storage'] }>;
+  readonly inputs: ReadonlyMap<string, { readonly size: number; readonly storage: AnyValue['storage'] }>;
   readonly outputs: ReadonlyMap<string, PlannedOutput>;
   readonly flops: number;
 }
@@ -76,7 +76,7 @@ export interface Plan {
 export type Choose = (node: GraphNode, candidates: readonly Kernel[]) => Kernel;
 
 /** Bytes of a value in GPU memory. */
-export function valueBytes(value: Value): number {
+export function valueBytes(value: AnyValue): number {
   return value.layout.elements(value.shape) * storageBytes[value.storage];
 }
 
@@ -134,7 +134,7 @@ function arrangeWeights(graph: Graph, capabilities: Capabilities): Plan['weights
 }
 
 function gatherInputs(graph: Graph): Plan['inputs'] {
-  const inputs = new Map<string, { size: number; storage: Value['storage'] }>();
+  const inputs = new Map<string, { size: number; storage: AnyValue['storage'] }>();
   for (const value of graph.inputs) {
     const name = value.part?.of ?? value.name;
     const end = inputOffset(value) + valueBytes(value);
@@ -143,7 +143,7 @@ function gatherInputs(graph: Graph): Plan['inputs'] {
   return inputs;
 }
 
-function inputOffset(value: Value): number {
+function inputOffset(value: AnyValue): number {
   return (value.part?.start ?? 0) * storageBytes[value.storage];
 }
 
@@ -174,7 +174,7 @@ function dispatch(node: GraphNode, kernel: Kernel, memory: SlotPlan, capabilitie
   };
 }
 
-function checkBindings(kernel: Kernel, resolved: ResolvedKernel, tensors: ReadonlyMap<string, Value>): void {
+function checkBindings(kernel: Kernel, resolved: ResolvedKernel, tensors: ReadonlyMap<string, AnyValue>): void {
   const declared = resolved.bindings.map(({ name }) => name).filter((name) => name !== paramsBinding);
   const fields = resolved.params.map(({ name }) => name);
   const same = (a: string[], b: string[]) => [...a].sort().join() === [...b].sort().join();
@@ -188,7 +188,7 @@ function checkBindings(kernel: Kernel, resolved: ResolvedKernel, tensors: Readon
   }
 }
 
-function checkLimits(node: GraphNode, value: Value, { limits }: Capabilities): void {
+function checkLimits(node: GraphNode, value: AnyValue, { limits }: Capabilities): void {
   const size = valueBytes(value);
   const largest = Math.min(limits.storageBufferBindingBytes, limits.bufferBytes);
   if (size > largest) {
@@ -203,7 +203,7 @@ function checkLimits(node: GraphNode, value: Value, { limits }: Capabilities): v
 }
 
 /** Where a value's bytes are. */
-function placeOf(value: Value, memory: SlotPlan): Place {
+function placeOf(value: AnyValue, memory: SlotPlan): Place {
   const size = valueBytes(value);
   if (value.kind === 'weight') return { kind: 'weight', name: value.name, size };
   return { kind: 'slot', slot: memory.slot(value), size };

@@ -19,6 +19,12 @@ export interface RunOptions {
   readonly profiler?: Profiler | undefined;
 }
 
+/**
+ * What a run reads: a buffer in GPU memory, or memory of the host's whose bits are the input's elements. In rowLayout either way.
+ */
+export type RunInput = GPUBuffer | Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
+export type RunInputs = Readonly<Record<string, RunInput>>;
+
 /** Dense row-major float32 by name. */
 export type Outputs = Map<string, Float32Array<ArrayBuffer>>;
 
@@ -77,22 +83,42 @@ export class Program {
   }
 
   /** submit(), and then the outputs. */
-  async run(inputs: Readonly<Record<string, Float32Array<ArrayBuffer>>>, options: RunOptions = {}): Promise<Outputs> {
+  async run(inputs: RunInputs, options: RunOptions = {}): Promise<Outputs> {
     return await (await this.submit(inputs, options))();
   }
 
   /**
-   * Writes `inputs` (rowLayout, in the input's storage type) and submits the plan in pieces of bounded work. Settles when all is
-   * submitted, with a function that waits for the outputs: dense row-major float32. After that another submission may follow at once;
-   * the GPU takes them in order, and neither waits for the host.
+   * execute(), then a copy of the outputs. Settles when all is submitted, with a function that waits for the outputs: dense row-major
+   * float32.
    */
-  async submit(
-    inputs: Readonly<Record<string, Float32Array<ArrayBuffer>>>,
+  async submit(inputs: RunInputs, options: RunOptions = {}): Promise<() => Promise<Outputs>> {
+    const { computed } = await this.execute(inputs, options);
+    const staging = this.#copyOutputs();
+    return async () => {
+      try {
+        await computed;
+        throwIfAborted(options.signal);
+        return await this.#readOutputs(staging);
+      } finally {
+        this.#release(staging);
+      }
+    };
+  }
+
+  /**
+   * Submits the plan in pieces of bounded work, inputs of the host's being written before the first command that reads them. Settles
+   * when all is submitted; `computed` settles when it has run. After that another submission may follow at once: the GPU takes them
+   * in order, and neither waits for the host. Throws bad-input for an input that is missing or of another size than planned.
+   */
+  async execute(
+    inputs: RunInputs,
     { signal, onProgress, profiler }: RunOptions = {},
-  ): Promise<() => Promise<Outputs>> {
+  ): Promise<{ readonly computed: Promise<void> }> {
     this.#check();
     throwIfAborted(signal);
-    this.#checkInputs(inputs, ({ byteLength }, planned) => byteLength === planned);
+    this.#checkInputs(inputs, (input, planned) =>
+      isOnGpu(input) ? input.size >= planned : input.byteLength === planned,
+    );
     const { gpu } = this.#device;
     let done = 0;
     let before: Promise<void> = Promise.resolve();
@@ -103,7 +129,7 @@ export class Program {
       this.#device.check();
       for (const { command } of window) if (command.kind === 'load') this.#write(command, inputs[command.input]);
       const encoder = gpu.createCommandEncoder({ label: 'stam' });
-      this.#record(encoder, window, { profiler });
+      this.#record(encoder, window, { inputs, profiler });
       gpu.queue.submit([encoder.finish()]);
       const flops = window.reduce((sum, { command }) => sum + (command.kind === 'dispatch' ? command.flops : 0), 0);
       before = running;
@@ -113,16 +139,7 @@ export class Program {
       });
       running.catch(() => undefined); // awaited in the next turn, or with the outputs
     }
-    const staging = this.#copyOutputs();
-    return async () => {
-      try {
-        await running;
-        throwIfAborted(signal);
-        return await this.#readOutputs(staging);
-      } finally {
-        this.#release(staging);
-      }
-    };
+    return { computed: running };
   }
 
   /**
@@ -201,11 +218,11 @@ export class Program {
     });
   }
 
-  /** Records commands. Loads are copies from `inputs`; without these they have been done already. */
+  /** Records commands. Loads are copies from inputs in GPU memory; the host's have been written already. */
   #record(
     encoder: GPUCommandEncoder,
     steps: readonly Ready[],
-    { inputs, profiler }: { inputs?: Readonly<Record<string, GPUBuffer>>; profiler?: Profiler | undefined },
+    { inputs, profiler }: { inputs: RunInputs; profiler?: Profiler | undefined },
   ): void {
     let pass: GPUComputePassEncoder | undefined;
     const leavePass = () => {
@@ -214,10 +231,11 @@ export class Program {
     };
     for (const step of steps) {
       if ('into' in step) {
-        if (!inputs) continue;
-        leavePass();
         const { input, offset, size } = step.command;
-        encoder.copyBufferToBuffer(inputs[input], offset, step.into, 0, size);
+        const source = inputs[input];
+        if (!isOnGpu(source)) continue;
+        leavePass();
+        encoder.copyBufferToBuffer(source, offset, step.into, 0, size);
         continue;
       }
       if ('from' in step) {
@@ -260,7 +278,7 @@ export class Program {
     if (window.length) yield window;
   }
 
-  #checkInputs<T extends GPUBuffer | Float32Array>(
+  #checkInputs<T extends RunInput>(
     inputs: Readonly<Record<string, T>>,
     fits: (input: T, planned: number) => boolean,
   ): void {
@@ -271,13 +289,14 @@ export class Program {
       throw new StamError('bad-input', {
         where: name,
         problem: got ? 'the input has another size than the plan' : 'the input is missing',
-        got: got && `${'byteLength' in got ? got.byteLength : got.size} bytes`,
+        got: got && `${isOnGpu(got) ? got.size : got.byteLength} bytes`,
         expected: `${size} bytes`,
       });
     }
   }
 
-  #write({ offset, size, slot }: Load, data: Float32Array<ArrayBuffer>): void {
+  #write({ offset, size, slot }: Load, data: RunInput): void {
+    if (isOnGpu(data)) return;
     this.#device.gpu.queue.writeBuffer(this.#slots[slot], 0, data.buffer, data.byteOffset + offset, size);
   }
 
@@ -321,6 +340,10 @@ export class Program {
 /** Bytes of an output in the staging buffer: ranges begin at multiples of eight. */
 function stagedBytes(size: number): number {
   return Math.ceil(size / 8) * 8;
+}
+
+function isOnGpu(input: RunInput): input is GPUBuffer {
+  return !ArrayBuffer.isView(input);
 }
 
 function toFloats(bytes: ArrayBuffer, storage: 'f32' | 'f16'): Float32Array<ArrayBuffer> {

@@ -1,6 +1,6 @@
 // Which memory each activation lives in: lifetimes first, then buffers for them, the largest tensors before the small ones.
 import { StamError } from './errors.ts';
-import type { Graph, GraphNode, Value } from './graph.ts';
+import type { AnyValue, Graph, GraphNode } from './graph.ts';
 import { formatShape } from './shape.ts';
 
 /** Memory that one value, or several that take it over from each other, holds between two nodes, both included. */
@@ -15,13 +15,13 @@ interface Tensor {
 export class SlotPlan {
   /** Bytes of each buffer. */
   readonly slots: number[] = [];
-  readonly #bytesOf: (value: Value) => number;
+  readonly #bytesOf: (value: AnyValue) => number;
   readonly #tensors = new Map<number, Tensor>();
   readonly #takenAt = new Map<number, number>();
-  readonly #arrivals = new Map<number, Value[]>();
+  readonly #arrivals = new Map<number, AnyValue[]>();
 
   /** Throws bad-input when a node reads what nothing holds, shape-mismatch when an output cannot take over the memory it wants. */
-  constructor(graph: Graph, bytesOf: (value: Value) => number) {
+  constructor(graph: Graph, bytesOf: (value: AnyValue) => number) {
     this.#bytesOf = bytesOf;
     graph.nodes.forEach((node, index) => {
       this.#follow(node, index);
@@ -31,12 +31,12 @@ export class SlotPlan {
   }
 
   /** The buffer in which a value lies while it lives. */
-  slot(value: Value): number {
+  slot(value: AnyValue): number {
     return this.#tensors.get(value.id)?.slot ?? notHeld(value);
   }
 
   /** The inputs of the graph that the node of this index is the first to read. */
-  arrivals(index: number): readonly Value[] {
+  arrivals(index: number): readonly AnyValue[] {
     return this.#arrivals.get(index) ?? [];
   }
 
@@ -53,11 +53,11 @@ export class SlotPlan {
     }
   }
 
-  #hold(value: Value, index: number): void {
+  #hold(value: AnyValue, index: number): void {
     this.#tensors.set(value.id, { size: this.#bytesOf(value), first: index, last: index, slot: -1 });
   }
 
-  #use(value: Value, index: number): void {
+  #use(value: AnyValue, index: number): void {
     if (value.kind === 'input' && !this.#tensors.has(value.id)) {
       this.#hold(value, index);
       this.#arrivals.set(index, [...this.arrivals(index), value]);
@@ -68,7 +68,7 @@ export class SlotPlan {
     tensor.last = Math.max(tensor.last, index);
   }
 
-  #takeOver(node: GraphNode, input: string, value: Value, index: number): void {
+  #takeOver(node: GraphNode, input: string, value: AnyValue, index: number): void {
     const before = node.inputs[input];
     const others = Object.entries(node.inputs).filter(([name, { id }]) => name !== input && id === before.id);
     if (others.length > 0) notHeld(before);
@@ -100,7 +100,7 @@ export class SlotPlan {
   }
 }
 
-function notHeld(value: Value): never {
+function notHeld(value: AnyValue): never {
   throw new StamError('bad-input', {
     where: value.name,
     problem: 'the graph reads this tensor when nothing holds it',

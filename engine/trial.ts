@@ -1,9 +1,9 @@
 // One node of a graph on its own, with made-up operands: what the tuner tries kernels on.
 import type { Device } from './device.ts';
-import type { StorageType } from './dtype.ts';
+import type { ElementType } from './dtype.ts';
 import { encodeHalves, halfToFloat, storageBytes } from './dtype.ts';
 import { StamError } from './errors.ts';
-import type { GraphNode, Value } from './graph.ts';
+import type { AnyValue, GraphNode } from './graph.ts';
 import type { Kernel } from './kernel.ts';
 import { valueBytes } from './plan.ts';
 import { packParams, paramsBinding } from './wgsl.ts';
@@ -116,7 +116,7 @@ export class Trial {
       gpu.queue.submit([encoder.finish()]);
       await staging.mapAsync(GPUMapMode.READ);
       const bytes = staging.getMappedRange().slice(0, 2 * size);
-      return storage === 'f32' ? new Float32Array(bytes) : Float32Array.from(new Uint16Array(bytes), halfToFloat);
+      return storage === 'f16' ? Float32Array.from(new Uint16Array(bytes), halfToFloat) : new Float32Array(bytes);
     } finally {
       memory.destroy(staging);
     }
@@ -129,10 +129,10 @@ export class Trial {
 }
 
 const blockElements = 2 ** 16;
-const blocks = new Map<StorageType, Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer>>();
+const blocks = new Map<ElementType, Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer>>();
 
 /** Numbers in -0.5..0.5 without an order, made once: one block serves every tensor, for kernels do not run faster for it. */
-function blockOf(storage: StorageType): Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer> {
+function blockOf(storage: ElementType): Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer> {
   const known = blocks.get(storage);
   if (known) return known;
   let state = 1;
@@ -140,12 +140,12 @@ function blockOf(storage: StorageType): Float32Array<ArrayBuffer> | Uint16Array<
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0; // Numerical Recipes' generator
     return state / 2 ** 32 - 0.5;
   });
-  const block = storage === 'f32' ? numbers : encodeHalves(numbers);
+  const block = storage === 'f16' ? encodeHalves(numbers) : numbers;
   blocks.set(storage, block);
   return block;
 }
 
-function fill(gpu: GPUDevice, buffer: GPUBuffer, value: Value): void {
+function fill(gpu: GPUDevice, buffer: GPUBuffer, value: AnyValue): void {
   const block = blockOf(value.storage);
   const elements = valueBytes(value) / storageBytes[value.storage];
   for (let start = 0; start < elements; start += blockElements) {

@@ -1,7 +1,7 @@
 // Chooses kernels by trying them: per device and problem, the fastest of the candidates that compute the same.
 import type { Device } from './device.ts';
 import { StamError, throwIfAborted } from './errors.ts';
-import type { Graph, GraphNode, Value } from './graph.ts';
+import type { AnyValue, Graph, GraphNode } from './graph.ts';
 import type { Kernel } from './kernel.ts';
 import { wayOf } from './kernel.ts';
 import type { Choose } from './plan.ts';
@@ -59,7 +59,7 @@ export interface TuneOptions {
 /** A way slower than the winner by this factor is not tried again on smaller problems of the operator. */
 const hopeless = 2;
 /** Differences that two right kernels may have, of the largest element. */
-const allowedError = { f32: 1e-4, f16: 2e-2 } as const;
+const allowedError = { f32: 1e-4, f16: 2e-2, u32: 0 } as const;
 
 /** What may be spent. */
 interface Budget {
@@ -122,7 +122,7 @@ function distinctProblems(device: Device, graph: Graph): GraphNode[] {
 
 /** `input [16, 197, 768] f32, weight [768, 768] f32, ...` */
 function problemOf(node: GraphNode): string {
-  const describe = ([name, { shape, storage }]: [string, Value]) => `${name} ${formatShape(shape)} ${storage}`;
+  const describe = ([name, { shape, storage }]: [string, AnyValue]) => `${name} ${formatShape(shape)} ${storage}`;
   return [...Object.entries(node.inputs), ...Object.entries(node.outputs)].map(describe).join(', ');
 }
 

@@ -40,6 +40,11 @@ export class Weights {
     this.#device = device;
   }
 
+  /** For plans that need none. */
+  static none(device: Device): Weights {
+    return new Weights(device);
+  }
+
   /**
    * Uploads `wanted` from `source`. At no time is more than one tensor in JavaScript's memory, besides what the queue still holds.
    * Throws missing-tensor or shape-mismatch, naming the tensor, before anything is read; frees everything when it fails or is aborted.

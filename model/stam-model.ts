@@ -6,7 +6,7 @@ import type { Graph } from '../engine/graph.ts';
 import { rowLayout } from '../engine/layout.ts';
 import type { Choose, Plan } from '../engine/plan.ts';
 import { createPlan } from '../engine/plan.ts';
-import type { Outputs, RunOptions } from '../engine/program.ts';
+import type { Outputs, RunInput, RunOptions } from '../engine/program.ts';
 import { Program } from '../engine/program.ts';
 import type { TextStore } from '../engine/text-store.ts';
 import { chooseTuned } from '../engine/tuner.ts';
@@ -15,6 +15,8 @@ import { obtainTuning } from '../engine/tuning.ts';
 import type { TensorSource } from '../engine/weights.ts';
 import { Weights } from '../engine/weights.ts';
 import type { StamConfig } from './config.ts';
+import type { DecodedFrames } from './preprocess.ts';
+import { defaultZoom, Preprocessor } from './preprocess.ts';
 import { framesPerPass, stamGraph } from './stam.ts';
 
 /** How numbers are stored: 'auto' is f16 on a GPU that computes with it, else f32. */
@@ -33,6 +35,8 @@ export interface StamModelOptions {
   readonly videos?: number | undefined;
   /** Frames that go through the spatial transformer at a time; fewer take less memory, more fill a larger GPU. */
   readonly framesPerPass?: number | undefined;
+  /** S divided by the length to which the shorter side of decoded pictures is resized before they are cropped: 0.875, as infer.py has it. */
+  readonly zoom?: number | undefined;
   /** How kernels are chosen; 'cached' by default. */
   readonly tune?: TuneMode | undefined;
   /** Where tunings are kept; by default where this environment keeps such things. */
@@ -65,6 +69,9 @@ export class StamModel {
   readonly #weights: Weights;
   readonly #planner: Planner;
   readonly #programs = new Map<number, Promise<Program>>();
+  readonly #preprocessor: Preprocessor;
+  /** Where the preprocessed videos of a batch come together: [V F, 3, S, S]. */
+  #batch: GPUBuffer | undefined;
   #loadTimes: LoadTimes = { tuneMs: 0, uploadMs: 0, compileMs: 0, totalMs: 0 };
   /** Settles when the runs asked for so far are submitted: the GPU takes them in order. */
   #submitted: Promise<unknown> = Promise.resolve();
@@ -72,13 +79,14 @@ export class StamModel {
   readonly #inFlight: Promise<unknown>[] = [];
   #disposed = false;
 
-  private constructor(planner: Planner, tuning: TuningOutcome, weights: Weights) {
+  private constructor(planner: Planner, tuning: TuningOutcome, weights: Weights, zoom: number) {
     this.device = planner.device;
     this.config = planner.config;
     this.storage = planner.storage;
     this.tuning = tuning;
     this.#planner = planner;
     this.#weights = weights;
+    this.#preprocessor = new Preprocessor(this.device, { size: this.config.imageSize, zoom });
   }
 
   /**
@@ -93,6 +101,7 @@ export class StamModel {
       dtype = 'auto',
       videos = 1,
       framesPerPass: wanted = defaultFramesPerPass,
+      zoom = defaultZoom,
       tune: mode = 'cached',
       tuningStore,
       signal,
@@ -124,7 +133,7 @@ export class StamModel {
     const report = (loaded: number, total: number) => onProgress?.({ stage: 'upload', loaded, total });
     const weights = await Weights.upload(device, source, plan.weights, { signal, onProgress: report });
     const uploadMs = performance.now() - chosen;
-    const model = new StamModel(planner, tuning, weights);
+    const model = new StamModel(planner, tuning, weights, zoom);
     try {
       await compiled;
       await model.#program(videos, plan);
@@ -152,11 +161,12 @@ export class StamModel {
   }
 
   /**
-   * `frames` [V F, 3, S, S], float32 in 0..1 -> `logits` [V, classes] and whatever else `keep` asks for, by module path.
-   * Calls may overlap; they run one after another, the next being submitted while one computes. Throws bad-input for a number of elements that is no whole number of videos.
+   * `frames` [V F, 3, S, S], float32 in 0..1, or the decoded pictures of V videos, F each, which are resized and cropped as infer.py
+   * does it -> `logits` [V, classes] and whatever else `keep` asks for, by module path. Calls may overlap; they run one after another,
+   * the next being submitted while one computes. Throws bad-input for what is no whole number of videos.
    */
   run(
-    frames: Float32Array<ArrayBuffer>,
+    frames: Float32Array<ArrayBuffer> | readonly DecodedFrames[],
     options: RunOptions & { keep?: ((name: string) => boolean) | undefined } = {},
   ): Promise<Outputs> {
     const before = this.#inFlight.slice(-maxInFlight)[0] ?? Promise.resolve();
@@ -184,18 +194,19 @@ export class StamModel {
         () => undefined,
       );
     }
+    this.#preprocessor.dispose();
+    if (this.#batch) this.device.memory.destroy(this.#batch);
     this.#weights.dispose();
   }
 
   /** Settles when everything is submitted, with what waits for the outputs. */
   async #submit(
-    frames: Float32Array<ArrayBuffer>,
+    frames: Float32Array<ArrayBuffer> | readonly DecodedFrames[],
     { keep, ...options }: RunOptions & { keep?: ((name: string) => boolean) | undefined },
   ): Promise<() => Promise<Outputs>> {
     this.#check();
-    const videos = this.#videosIn(frames);
-    const { imageSize, frames: count } = this.config;
-    const input = { frames: rowLayout.pack(frames, [videos * count, 3, imageSize, imageSize]) };
+    const videos = frames instanceof Float32Array ? this.#videosIn(frames) : atLeastOne(frames.length);
+    const input = { frames: await this.#pixels(frames, videos, options.signal) };
     if (!keep) return await (await this.#program(videos)).submit(input, options);
     const program = await Program.create(this.device, this.#planner.plan(videos, keep), this.#weights);
     return async () => {
@@ -205,6 +216,36 @@ export class StamModel {
         program.dispose();
       }
     };
+  }
+
+  /** The input of a program: packed rows of the host's, or a buffer into which the queue has been told to put them. */
+  async #pixels(
+    frames: Float32Array<ArrayBuffer> | readonly DecodedFrames[],
+    videos: number,
+    signal: AbortSignal | undefined,
+  ): Promise<RunInput> {
+    const { imageSize, frames: count } = this.config;
+    const shape = [videos * count, 3, imageSize, imageSize];
+    if (frames instanceof Float32Array) return rowLayout.pack(frames, shape);
+    const batch = await this.#batchBuffer(4 * rowLayout.elements(shape));
+    const bytes = (4 * rowLayout.elements(shape)) / videos;
+    for (const [i, video] of frames.entries()) {
+      const source = await this.#preprocessor.submit(video, count, signal);
+      const encoder = this.device.gpu.createCommandEncoder({ label: 'stam: batch' });
+      encoder.copyBufferToBuffer(source, 0, batch, i * bytes, bytes);
+      this.device.gpu.queue.submit([encoder.finish()]);
+    }
+    return batch;
+  }
+
+  /** One buffer serves all runs: the queue fills it for the next only after the last has read it. */
+  async #batchBuffer(bytes: number): Promise<GPUBuffer> {
+    const { memory } = this.device;
+    if (this.#batch && this.#batch.size >= bytes) return this.#batch;
+    if (this.#batch) memory.destroy(this.#batch); // what has been submitted still reads it
+    const usage = GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    this.#batch = await this.device.checked('frames', () => memory.create('frames', 'activations', bytes, usage));
+    return this.#batch;
   }
 
   #videosIn(frames: Float32Array): number {
@@ -234,6 +275,11 @@ export class StamModel {
   #check(): void {
     if (this.#disposed) throw new StamError('disposed', { where: 'model', problem: 'it was disposed of' });
   }
+}
+
+function atLeastOne(videos: number): number {
+  if (videos > 0) return videos;
+  throw new StamError('bad-input', { where: 'frames', problem: 'there is no video' });
 }
 
 /** The storage that 'auto' stands for on a device. */

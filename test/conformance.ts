@@ -28,6 +28,8 @@ export interface OperatorCase {
   readonly name: string;
   /** Operands by name. They are activations' storage, in rowLayout, unless they say otherwise. */
   readonly operands: Readonly<Record<string, Tensor>>;
+  /** Operands that are words and no floats, in rowLayout; `build` names them as the graph's inputs. */
+  readonly words?: Readonly<Record<string, Uint32Array<ArrayBuffer>>>;
   /** Adds the operator to the graph and returns its result. */
   readonly build: (graph: Graph, operands: Readonly<Record<string, Value>>, storage: StorageType) => Value;
   /** In the kernels that a GPU would choose among, on software adapters too, which are offered fewer. */
@@ -99,7 +101,7 @@ export async function runCase(
     const weights = await Weights.upload(device, source, plan.weights);
     const program = await Program.create(device, plan, weights);
     program.poison();
-    const got = (await program.run({})).get('result') ?? new Float32Array();
+    const got = (await program.run(test.words ?? {})).get('result') ?? new Float32Array();
     const { error } = largestDifference(got, expected);
     results.push({ kernel: kernelLabel(candidate), error, tolerance, passed: error <= tolerance });
     program.dispose();

@@ -149,6 +149,71 @@ export function attention(
   return output;
 }
 
+/**
+ * Pillow's Image.resize((toWidth, toHeight), BILINEAR) of R G B bytes [H, W, 3] -> [toHeight, toWidth, 3], as Resample.c computes it:
+ * along rows first, rounded to bytes, then along columns; an axis that keeps its length is left alone.
+ */
+export function resizeBilinear(
+  pixels: Uint8Array,
+  [width, height]: readonly [number, number],
+  [toWidth, toHeight]: readonly [number, number],
+): Uint8Array {
+  const across = toWidth === width ? pixels : resampleAxis(pixels, [height, width, 3], toWidth);
+  if (toHeight === height) return across;
+  return resampleAxis(across, [1, height, 3 * toWidth], toHeight);
+}
+
+/** Resamples the middle one of three axes, [A, B, C] -> [A, to, C]. */
+function resampleAxis(input: Uint8Array, [outer, from, inner]: readonly [number, number, number], to: number) {
+  const output = new Uint8Array(outer * to * inner);
+  const filterScale = Math.max(from / to, 1);
+  for (let x = 0; x < to; x++) {
+    const center = (x + 0.5) * (from / to);
+    const lowest = Math.max(Math.trunc(center - filterScale + 0.5), 0);
+    const highest = Math.min(Math.trunc(center + filterScale + 0.5), from);
+    const coefficients: number[] = [];
+    for (let i = 0; i < highest - lowest; i++) {
+      const distance = Math.abs((i + lowest - center + 0.5) * (1 / filterScale));
+      coefficients.push(distance < 1 ? 1 - distance : 0);
+    }
+    const total = coefficients.reduce((a, b) => a + b, 0);
+    const integers = coefficients.map((c) => Math.trunc((total === 0 ? c : c / total) * (1 << 22) + 0.5));
+    for (let a = 0; a < outer; a++) {
+      for (let c = 0; c < inner; c++) {
+        let sum = 1 << 21;
+        integers.forEach((k, i) => {
+          sum += k * input[(a * from + lowest + i) * inner + c];
+        });
+        output[(a * to + x) * inner + c] = Math.min(255, Math.max(0, sum >> 22));
+      }
+    }
+  }
+  return output;
+}
+
+/** A crop of R G B bytes [H, W, 3] -> [size, size, 3]; what lies outside of the picture is black. */
+export function crop(
+  pixels: Uint8Array,
+  [width, height]: readonly [number, number],
+  { left, top, size }: { left: number; top: number; size: number },
+): Uint8Array {
+  const output = new Uint8Array(size * size * 3);
+  for (let y = 0; y < size; y++) {
+    for (let x = 0; x < size; x++) {
+      const [fromX, fromY] = [left + x, top + y];
+      if (fromX < 0 || fromY < 0 || fromX >= width || fromY >= height) continue;
+      for (let c = 0; c < 3; c++) output[(y * size + x) * 3 + c] = pixels[(fromY * width + fromX) * 3 + c];
+    }
+  }
+  return output;
+}
+
+/** ToTensor: bytes [H, W, 3] -> float32 in 0..1, [3, H, W]. */
+export function toTensor(pixels: Uint8Array): Float32Array {
+  const plane = pixels.length / 3;
+  return Float32Array.from({ length: pixels.length }, (_, i) => pixels[(i % plane) * 3 + Math.floor(i / plane)] / 255);
+}
+
 /** [...], [...] -> [...] */
 export function add(left: Numbers, right: Numbers): Float64Array {
   return Float64Array.from({ length: left.length }, (_, i) => left[i] + right[i]);

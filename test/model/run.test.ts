@@ -5,11 +5,13 @@ import type { Device } from '../../engine/device.ts';
 import { unpadRows } from '../../engine/layout.ts';
 import { unit } from '../../loaders/synthetic.ts';
 import { loadStam } from '../../model/load.ts';
+import { cropAxes } from '../../model/preprocess.ts';
 import type { StamModelOptions } from '../../model/stam-model.ts';
 import { StamModel } from '../../model/stam-model.ts';
 import { largestDifference } from '../close.ts';
 import { openTestDevice } from '../device.ts';
 import { readBuffer } from '../engine/small-program.ts';
+import * as reference from '../reference.ts';
 import type { Fixture } from './fixtures.ts';
 import { modelTolerance, openFixture } from './fixtures.ts';
 
@@ -114,6 +116,44 @@ test('calls that overlap, of different sizes, return their own results', async (
   expect(second).toEqual(alone[2]);
   expect(kept.get('logits')).toEqual(alone[1]);
   model.dispose();
+});
+
+test('decoded pictures of several sizes are resized and cropped on the way, in calls that overlap too', async () => {
+  const { imageSize, frames } = fixture.config;
+  const sizes = [
+    [40, 30],
+    [33, 57],
+    [36, 36],
+  ] as const;
+  const decoded = sizes.map(([width, height], seed) => ({
+    width,
+    height,
+    data: Uint8Array.from(unit(seed, 'pixels', frames * width * height * 3), (value) => value * 256),
+  }));
+  const tensors = decoded.map(({ width, height, data }) => {
+    const { across, down } = cropAxes(width, height, { size: imageSize, zoom: 0.875 });
+    const to = [across.to, down.to] as const;
+    const bytes = width * height * 3;
+    return concatenated(
+      Array.from({ length: frames }, (_, i) => {
+        const picture = data.subarray(i * bytes, (i + 1) * bytes);
+        const resized = reference.resizeBilinear(picture, [width, height], to);
+        const place = { left: across.first, top: down.first, size: imageSize };
+        return new Float32Array(reference.toTensor(reference.crop(resized, to, place)));
+      }),
+    );
+  });
+  const model = await load();
+  const expected = [await logitsOf(model, concatenated(tensors)), await logitsOf(model, tensors[2])];
+  const got = await Promise.all(
+    [decoded, decoded.slice(2)].map(async (batch) => (await model.run(batch)).get('logits')),
+  );
+  expect(got).toEqual(expected);
+  await expect(model.run([])).rejects.toMatchObject({ code: 'bad-input' });
+  await expect(model.run([{ ...decoded[0], width: 41 }])).rejects.toMatchObject({ code: 'bad-input' });
+  model.dispose();
+  await device.gpu.queue.onSubmittedWorkDone();
+  expect(device.memory.statistics()).toMatchObject(empty);
 });
 
 test('a call that fails or is aborted does not stop the next', async () => {

@@ -2,6 +2,12 @@
 import type { OperatorCase } from '../conformance.ts';
 import { attentionCases } from './attention.cases.ts';
 import { matmulCases } from './matmul.cases.ts';
+import { resampleCases } from './resample.cases.ts';
 import { rowCases } from './rows.cases.ts';
 
-export const operatorCases: readonly OperatorCase[] = [...matmulCases, ...attentionCases, ...rowCases];
+export const operatorCases: readonly OperatorCase[] = [
+  ...matmulCases,
+  ...attentionCases,
+  ...rowCases,
+  ...resampleCases,
+];

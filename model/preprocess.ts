@@ -1,0 +1,205 @@
+// From decoded pictures to the model's input, as the official infer.py does it: Resize(int(S / zoom)), CenterCrop(S), ToTensor, byte
+// for byte (torchvision on Pillow images), on the GPU. A picture of any size becomes [3, S, S] in 0..1; nothing is normalised.
+import type { Device } from '../engine/device.ts';
+import { StamError } from '../engine/errors.ts';
+import { Graph } from '../engine/graph.ts';
+import { rowLayout } from '../engine/layout.ts';
+import { createPlan } from '../engine/plan.ts';
+import type { RunInputs } from '../engine/program.ts';
+import { Program } from '../engine/program.ts';
+import { quads } from '../engine/shape.ts';
+import { Weights } from '../engine/weights.ts';
+import type { Axis, Taps } from '../shaders/index.ts';
+import { byteLevels, resample, resampleTaps, tapsInput } from '../shaders/index.ts';
+
+/** Pictures of one video, all of one size. */
+export interface DecodedFrames {
+  /** In pixels. */
+  readonly width: number;
+  readonly height: number;
+  /** [F, H, W, 3]: R, G and B of each pixel, dense. */
+  readonly data: Uint8Array<ArrayBuffer>;
+}
+
+/** What becomes of a picture. */
+export interface CropRecipe {
+  /** S: height and width of the result, in pixels. */
+  readonly size: number;
+  /** S divided by the length to which a picture's shorter side is resized; infer.py's val_zoom_factor. */
+  readonly zoom: number;
+}
+
+/** infer.py's default. */
+export const defaultZoom = 0.875;
+
+/** The size at which infer.py squashes pictures instead of cropping them. */
+const squashedSize = 448;
+
+/** Both axes of the resize and where the crop lies in it. Throws bad-input for a zoom with which nothing would be left to crop. */
+export function cropAxes(width: number, height: number, { size, zoom }: CropRecipe): { across: Axis; down: Axis } {
+  if (size === squashedSize) {
+    return { across: { from: width, to: size, first: 0 }, down: { from: height, to: size, first: 0 } };
+  }
+  const short = Math.trunc(size / zoom);
+  if (!(short >= 1 && short <= maxResized)) {
+    throw new StamError('bad-input', {
+      where: 'zoom factor',
+      problem: 'the picture would be resized to nothing or to too much',
+      got: `${zoom}, that is ${short} pixels`,
+      expected: `1 to ${maxResized} pixels`,
+    });
+  }
+  // the longer side is cut, not rounded: int(size * long / short) in double precision
+  const [toWidth, toHeight] =
+    width <= height ? [short, Math.trunc((short * height) / width)] : [Math.trunc((short * width) / height), short];
+  return {
+    across: { from: width, to: toWidth, first: centred(toWidth, size) },
+    down: { from: height, to: toHeight, first: centred(toHeight, size) },
+  };
+}
+
+const maxResized = 65536;
+
+/** Where a crop of `size` begins: Python's round(), a half going to the even side; negative where CenterCrop pads with black. */
+function centred(length: number, size: number): number {
+  if (length < size) return -Math.trunc((size - length) / 2);
+  const half = (length - size) / 2;
+  const floor = Math.floor(half);
+  return half - floor === 0.5 ? floor + (floor % 2) : Math.round(half);
+}
+
+/** Bytes of pictures that go to the GPU at a time: a video of large pictures must not take memory for all of them at once. */
+const passBytes = 32 * 2 ** 20;
+
+interface Pictures {
+  readonly width: number;
+  readonly height: number;
+  readonly frames: number;
+}
+
+interface Ready {
+  readonly program: Program;
+  readonly inputs: RunInputs;
+}
+
+/** Programs for the sizes of pictures met last; a folder of videos has few sizes, or many of which each is met once. */
+const maxKept = 4;
+
+/** Makes [F, 3, S, S] of decoded pictures on a device. */
+export class Preprocessor {
+  readonly #device: Device;
+  readonly #recipe: CropRecipe;
+  readonly #ready = new Map<string, Promise<Ready>>();
+
+  constructor(device: Device, recipe: CropRecipe) {
+    this.#device = device;
+    this.#recipe = recipe;
+  }
+
+  /**
+   * Submits the work for one video; the buffer, [F, 3, S, S] in float32 and rowLayout, holds the result once the GPU has done that, and
+   * until the next call for pictures of this size. Throws bad-input for pictures that are empty or whose bytes are not F H W 3.
+   */
+  async submit(video: DecodedFrames, frames: number, signal?: AbortSignal): Promise<GPUBuffer> {
+    const pictures = checkPictures(video, frames);
+    const { program, inputs } = await this.#program(pictures);
+    const pixels = rowLayoutBytes(video, frames);
+    const { computed } = await program.execute({ ...inputs, pixels }, { signal });
+    computed.catch(() => undefined); // what goes wrong on the GPU shows where its result is read
+    return program.output('frames');
+  }
+
+  dispose(): void {
+    for (const key of [...this.#ready.keys()]) this.#forget(key);
+  }
+
+  #program(pictures: Pictures): Promise<Ready> {
+    const key = `${pictures.width}x${pictures.height}x${pictures.frames}`;
+    const known = this.#ready.get(key);
+    this.#ready.delete(key);
+    const ready = known ?? prepare(this.#device, this.#recipe, pictures);
+    ready.catch(() => this.#ready.delete(key));
+    this.#ready.set(key, ready); // the last key is the one used last
+    const [oldest] = this.#ready.keys();
+    if (this.#ready.size > maxKept) this.#forget(oldest);
+    return ready;
+  }
+
+  #forget(key: string): void {
+    this.#ready.get(key)?.then(
+      ({ program }) => program.dispose(),
+      () => undefined,
+    );
+    this.#ready.delete(key);
+  }
+}
+
+async function prepare(device: Device, recipe: CropRecipe, pictures: Pictures): Promise<Ready> {
+  const axes = cropAxes(pictures.width, pictures.height, recipe);
+  const across = resampleTaps(axes.across, 4 * quads(recipe.size));
+  const down = resampleTaps(axes.down, recipe.size);
+  const graph = preprocessGraph(pictures, { size: recipe.size, across, down });
+  const plan = createPlan(graph, device.capabilities);
+  const program = await Program.create(device, plan, Weights.none(device));
+  const words = ({ table }: Taps) => padded(new Uint32Array(table.buffer));
+  return { program, inputs: { across: words(across), down: words(down), levels: byteLevels() } };
+}
+
+/** `pixels` [F, ceil(H W 3 / 4)] words -> `frames` [F, 3, S, S]. */
+function preprocessGraph(
+  { width, height, frames }: Pictures,
+  { size, across, down }: { size: number; across: Taps; down: Taps },
+): Graph {
+  const graph = new Graph();
+  const words = Math.ceil((width * height * 3) / 4);
+  const value = graph.activation('frames', [frames, 3, size, size], 'f32');
+  const tables = { across: tapsInput(graph, 'across', across), down: tapsInput(graph, 'down', down) };
+  const levels = graph.input('levels', [256], 'f32');
+  const perPass = Math.max(1, Math.floor(passBytes / (4 * words)));
+  for (let start = 0; start < frames; start += perPass) {
+    const part = { start, of: frames };
+    const pixels = graph.input('pixels', [Math.min(perPass, frames - start), words], 'u32', part);
+    resample(graph, pixels, {
+      name: 'preprocess',
+      width,
+      height,
+      across: { taps: across, table: tables.across },
+      down: { taps: down, table: tables.down },
+      levels,
+      into: { value, part },
+    });
+  }
+  graph.keep('frames', value);
+  return graph;
+}
+
+function checkPictures({ width, height, data }: DecodedFrames, frames: number): Pictures {
+  const isSize = (value: number) => Number.isSafeInteger(value) && value > 0;
+  const expected = frames * width * height * 3;
+  if (isSize(width) && isSize(height) && data.byteLength === expected) return { width, height, frames };
+  throw new StamError('bad-input', {
+    where: 'decoded frames',
+    problem: 'the bytes are not those of the pictures',
+    got: `${data.byteLength} bytes`,
+    expected: `${expected} (${frames} pictures of ${width}x${height}, three bytes a pixel)`,
+  });
+}
+
+/** The words of the pictures, each picture beginning at a multiple of four words. No copy where they lie so already. */
+function rowLayoutBytes({ width, height, data }: DecodedFrames, frames: number): Uint32Array<ArrayBuffer> {
+  const bytes = width * height * 3;
+  const pitch = 16 * Math.ceil(bytes / 16);
+  if (pitch === bytes && data.byteOffset % 4 === 0) {
+    return new Uint32Array(data.buffer, data.byteOffset, data.byteLength / 4);
+  }
+  const copy = new Uint8Array(frames * pitch);
+  for (let i = 0; i < frames; i++) copy.set(data.subarray(i * bytes, (i + 1) * bytes), i * pitch);
+  return new Uint32Array(copy.buffer);
+}
+
+/** A row of words, padded as the engine pads rows. */
+function padded(words: Uint32Array<ArrayBuffer>): Uint32Array<ArrayBuffer> {
+  const row = new Uint32Array(rowLayout.elements([words.length]));
+  row.set(words);
+  return row;
+}
