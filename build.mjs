@@ -36,7 +36,7 @@ async function buildAll() {
     metafile: true,
     format: 'esm',
     sourcemap: 'external',
-    loader: { '.wgsl': 'text' },
+    loader: { '.wgsl': 'text', '.txt': 'text' },
     define: { __VERSION__: JSON.stringify(version) },
     logLevel: 'warning',
   };
@@ -137,6 +137,6 @@ async function* sourceFiles(folder) {
     if (entry.isDirectory()) {
       const skipped = entry.name.startsWith('.') || ['node_modules', 'dist', 'test'].includes(place);
       if (!skipped) yield* sourceFiles(path);
-    } else if (/\.(ts|wgsl)$/.test(place) || place === 'package.json' || place === 'build.mjs') yield path;
+    } else if (/\.(ts|wgsl|txt)$/.test(place) || place === 'package.json' || place === 'build.mjs') yield path;
   }
 }

@@ -4,10 +4,11 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   plugins: [
     {
-      // kernels are real .wgsl files; esbuild reads them with its text loader, the tests with this
-      name: 'wgsl-as-text',
+      // kernels are real .wgsl files, labels a .txt; esbuild reads them with its text loader, the tests with this
+      name: 'texts',
+      enforce: 'pre', // a .txt would be an asset, known by its address, otherwise
       load(id) {
-        return id.endsWith('.wgsl') ? `export default ${JSON.stringify(readFileSync(id, 'utf8'))}` : null;
+        return /\.(wgsl|txt)$/.test(id) ? `export default ${JSON.stringify(readFileSync(id, 'utf8'))}` : null;
       },
     },
   ],

@@ -8,6 +8,10 @@ import type { MemoryStatistics } from '../engine/memory.ts';
 import type { TensorSource } from '../engine/weights.ts';
 import type { StamConfig } from './config.ts';
 import { configFromCheckpoint, configName, namedConfig } from './config.ts';
+import { labelsFor } from './labels.ts';
+import type { Prediction } from './predictions.ts';
+import { topPredictions } from './predictions.ts';
+import type { DecodedFrames } from './preprocess.ts';
 import type { StamModelOptions } from './stam-model.ts';
 import { StamModel } from './stam-model.ts';
 
@@ -21,6 +25,20 @@ export interface LoadStamOptions extends StamModelOptions {
   readonly heads?: number | undefined;
   /** The app's own device, used and never destroyed. Left out, one is asked of navigator.gpu and destroyed by dispose(). */
   readonly device?: GPUDevice | undefined;
+}
+
+/**
+ * [V, F, 3, S, S], float32 in 0..1; or the decoded pictures of V videos, F each, of any size, which are resized and cropped on the GPU,
+ * byte for byte as the official infer.py does it.
+ */
+export type StamFrames = Float32Array<ArrayBuffer> | readonly DecodedFrames[];
+
+export interface ClassifyOptions {
+  /** How many classes to give of each video: 5. */
+  readonly topk?: number | undefined;
+  /** Names of the classes, by number. */
+  readonly labels?: readonly string[] | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** What is running, and how. */
@@ -39,8 +57,13 @@ export interface StamInfo {
 /** A loaded model. */
 export interface Stam {
   readonly config: StamConfig;
-  /** [V, F, 3, S, S], float32 in 0..1 -> [V, classes]. Calls may overlap; they are queued. */
-  logits(frames: Float32Array<ArrayBuffer>, options?: { signal?: AbortSignal }): Promise<Float32Array<ArrayBuffer>>;
+  /** V videos -> [V, classes]. Calls may overlap; they are queued. Throws bad-input for what is no whole number of videos. */
+  logits(frames: StamFrames, options?: { signal?: AbortSignal }): Promise<Float32Array<ArrayBuffer>>;
+  /**
+   * The `topk` (5) most probable classes of each of V videos, best first. Frames as logits() takes them; labels are those of the
+   * options, else Kinetics-400's for a model of 400 classes, else null.
+   */
+  classify(frames: StamFrames, options?: ClassifyOptions): Promise<readonly (readonly Prediction[])[]>;
   /**
    * Records one forward of V videos into the caller's encoder and returns the buffer of logits, [V, classes] in float32, each row
    * padded to a multiple of four. Nothing is submitted or read back. `frames`, [V, F, 3, S, S] in float32, each row padded likewise,
@@ -66,11 +89,19 @@ export async function loadStam(source: StamSource, options: LoadStamOptions = {}
     device.dispose();
     throw error;
   }
+  const logits: Stam['logits'] = async (frames, runOptions = {}) => {
+    return (await model.run(frames, runOptions)).get('logits') ?? new Float32Array();
+  };
   return {
     config,
-    async logits(frames, runOptions = {}) {
-      const logits = (await model.run(frames, runOptions)).get('logits');
-      return logits ?? new Float32Array();
+    logits,
+    async classify(frames, { topk = 5, labels, signal } = {}) {
+      const { classes } = config;
+      const names = labelsFor(classes, labels);
+      const all = await logits(frames, signal && { signal });
+      return Array.from({ length: all.length / classes }, (_, video) =>
+        topPredictions(all.subarray(video * classes, (video + 1) * classes), topk, names),
+      );
     },
     async encode(encoder, frames, videos = 1) {
       const program = await model.program(videos);

@@ -55,7 +55,7 @@ async function siteFiles(): Promise<Map<string, ServedFile>> {
     // as build.mjs bundles index.ts: what Node alone can load stays outside, and stays apart when it is imported on demand
     splitting: true,
     external: ['webgpu', 'node:*'],
-    loader: { '.wgsl': 'text' },
+    loader: { '.wgsl': 'text', '.txt': 'text' },
     define: { __VERSION__: '"browser test"' },
     logLevel: 'warning',
   });

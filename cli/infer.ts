@@ -1,0 +1,338 @@
+// stam infer: the official infer.py: Prec@1 and Prec@5 over a folder of Kinetics videos.
+import { createHash } from 'node:crypto';
+import fs from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import type { Device } from '../engine/device.ts';
+import { formatAdapter } from '../engine/device.ts';
+import type { Checkpoint } from '../loaders/checkpoint.ts';
+import type { ListedVideo, VideoFolder } from '../loaders/node-video-folder.ts';
+import { listVideoFolder } from '../loaders/node-video-folder.ts';
+import { findVideoTools, type VideoTools } from '../loaders/node-video-tools.ts';
+import type { StamConfig } from '../model/config.ts';
+import { configName } from '../model/config.ts';
+import { rankOf, topPredictions } from '../model/predictions.ts';
+import { defaultZoom } from '../model/preprocess.ts';
+import type { Sampling } from '../model/sampling.ts';
+import { samplingOf } from '../model/sampling.ts';
+import { chooseStorage, StamModel } from '../model/stam-model.ts';
+import { adapterOption, dtypeOption, openDevice, tuneOption } from './adapter.ts';
+import type { Context, Options, Values } from './command.ts';
+import { defineCommand, UsageError } from './command.ts';
+import type { Outcome, Span } from './evaluate.ts';
+import { evaluate, formatTrace } from './evaluate.ts';
+import { loadProgress } from './load-progress.ts';
+import { openModelSource } from './model-source.ts';
+import type { ResultsContent, ResultsSink, RunSettings, Summary, VideoResult } from './results-file.ts';
+import {
+  createResults,
+  formatCounts,
+  formatPrecision,
+  readResults,
+  resumeResults,
+  settingsDifference,
+  Tally,
+} from './results-file.ts';
+import type { Shard } from './shard.ts';
+import { parseShard, shardOfJob, wholeDataSet } from './shard.ts';
+import { formatDuration, printable } from './table.ts';
+import { expectOfModel, ffmpegOption, maxPictureBytes, modelPathOption, openVideo } from './video.ts';
+
+const options = {
+  val_dir: { type: 'string', placeholder: 'FOLDER', required: true, description: 'a sub-folder for each class' },
+  model_path: modelPathOption,
+  model_name: {
+    type: 'string',
+    placeholder: 'NAME|auto',
+    default: 'stam_16',
+    description: 'stam_8, stam_16, stam_32 or stam_64; auto: what the checkpoint is',
+  },
+  num_classes: {
+    type: 'integer',
+    minimum: 1,
+    description: "classes of the model; refused if they are others' than its own",
+  },
+  input_size: { type: 'integer', minimum: 1, placeholder: 'S', description: 'likewise, height and width of a frame' },
+  val_zoom_factor: {
+    type: 'number',
+    default: defaultZoom,
+    placeholder: 'Z',
+    description: 'pictures are resized to S / Z, then cropped',
+  },
+  batch_size: {
+    type: 'integer',
+    minimum: 1,
+    placeholder: 'N',
+    description: 'clips computed at a time; default: 6, on a software adapter 1',
+  },
+  num_workers: {
+    type: 'integer',
+    minimum: 1,
+    placeholder: 'N',
+    description: 'videos decoded at a time; default: one a processor, up to 8',
+  },
+  frames_per_clip: {
+    type: 'integer',
+    minimum: 1,
+    placeholder: 'F',
+    description: "the model's own, whatever is asked",
+  },
+  frame_rate: {
+    type: 'number',
+    placeholder: 'R',
+    description: "frames taken a second; default: the model's, which stam_32 and stam_64 keep whatever is asked",
+  },
+  step_between_clips: {
+    type: 'integer',
+    minimum: 1,
+    default: 1000,
+    placeholder: 'N',
+    description: 'taken frames from one clip of a video to the next',
+  },
+  topk: { type: 'integer', minimum: 1, default: 5, placeholder: 'K', description: 'classes written for each clip' },
+  out: { type: 'string', placeholder: 'FILE.jsonl', description: 'writes a line of JSON for each video' },
+  resume: { type: 'flag', description: 'goes on with the file of --out where a run was cut off' },
+  shard: {
+    type: 'string',
+    placeholder: 'I/N',
+    description: 'works on every Nth video, from the Ith on; default: from SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX',
+  },
+  json: { type: 'flag', description: 'prints the summary as one JSON object' },
+  profile: {
+    type: 'string',
+    placeholder: 'FILE.json',
+    description: 'writes a Chrome trace of decoding and computing',
+  },
+  dtype: dtypeOption,
+  tune: tuneOption,
+  adapter: adapterOption,
+  ffmpeg: ffmpegOption,
+} as const satisfies Options;
+
+/** `stam infer --val_dir FOLDER --model_path FILE`. */
+export const infer = defineCommand({
+  name: 'infer',
+  summary: 'measures Prec@1 and Prec@5 over a folder of videos, as the official infer.py does',
+  positionals: [],
+  options,
+  async run(context) {
+    const { values, signal, log } = context;
+    if (values.resume && values.out === undefined) throw new UsageError('--resume: needs the file of --out');
+    const shard = chooseShard(values.shard, log);
+    const folder = await listVideoFolder(values.val_dir, signal);
+    const tools = await findVideoTools({ ffmpeg: values.ffmpeg, signal });
+    log(`ffmpeg ${tools.ffmpeg.version}: ${tools.ffmpeg.path}`);
+    const { config, checkpoint } = await openModelSource({
+      model: values.model_name.toLowerCase(),
+      weights: values.model_path,
+      heads: undefined,
+      signal,
+      log,
+    });
+    try {
+      expectOfModel('num_classes', values.num_classes, config.classes);
+      expectOfModel('input_size', values.input_size, config.imageSize);
+      const sampling = chooseSampling(config, values, log);
+      const labels = nameClasses(folder, config, log);
+      const device = await openDevice(values.adapter, log);
+      try {
+        await inferOn(device, { ...context, shard, folder, tools, config, checkpoint, sampling, labels });
+      } finally {
+        device.dispose();
+      }
+    } finally {
+      await checkpoint.close();
+    }
+  },
+});
+
+interface Inference extends Context<Values<typeof options>> {
+  readonly shard: Shard;
+  readonly folder: VideoFolder;
+  readonly tools: VideoTools;
+  readonly config: StamConfig;
+  readonly checkpoint: Checkpoint;
+  readonly sampling: Sampling;
+  /** Names of the classes, where the folders tell them. */
+  readonly labels: readonly string[] | undefined;
+}
+
+async function inferOn(device: Device, inference: Inference): Promise<void> {
+  const { values, signal, stdout, log, shard, folder, config, checkpoint } = inference;
+  const { adapter } = device.capabilities;
+  const settings: RunSettings = {
+    model: configName(config) ?? 'custom',
+    weights: nameWeights(checkpoint),
+    dtype: chooseStorage(values.dtype, device),
+    inputSize: config.imageSize,
+    zoom: values.val_zoom_factor,
+    ...inference.sampling,
+    topk: values.topk,
+    videos: folder.videos.length,
+    dataSet: fingerprint(folder),
+    shard: `${shard.index}/${shard.count}`,
+    adapter,
+  };
+  const before = values.resume && values.out !== undefined ? await resumable(values.out, settings, log) : undefined;
+  const sink = values.out === undefined ? undefined : await openResults(values.out, settings, before);
+  const done = new Set(before?.results.map(({ index }) => index));
+  const mine = folder.videos.filter(({ index }) => index % shard.count === shard.index);
+  const tally = new Tally();
+  for (const result of before?.results ?? []) tally.add(result);
+  try {
+    const left = mine.filter(({ index }) => !done.has(index));
+    if (left.length > 0) {
+      await compute(device, left, inference, async (result) => {
+        const problem = result.tooShort ?? result.error?.message;
+        if (problem !== undefined) log(`left out: ${printable(result.video)}: ${printable(problem)}`);
+        await sink?.append([result]);
+        tally.add(result);
+        return tally.summary();
+      });
+    }
+  } finally {
+    await sink?.close();
+    if (signal.aborted && values.out !== undefined) log(`${values.out}: --resume goes on from here`);
+  }
+  const summary = tally.summary();
+  const text = `${formatCounts(summary)}\n${formatPrecision(summary)}`;
+  stdout(values.json ? JSON.stringify({ ...settings, ...summary }) : text);
+}
+
+/** Loads the model and runs it on the videos; `onResult` gets them in order, is awaited, and answers how things stand. */
+async function compute(
+  device: Device,
+  videos: readonly ListedVideo[],
+  { values, signal, log, progress, folder, tools, config, checkpoint, sampling, labels }: Inference,
+  onResult: (result: VideoResult) => Promise<Summary>,
+): Promise<void> {
+  const { adapter } = device.capabilities;
+  const batch = values.batch_size ?? (adapter.software ? 1 : 6);
+  const loading = loadProgress(progress);
+  const stam = await StamModel.load(device, config, checkpoint, {
+    dtype: values.dtype,
+    videos: batch,
+    zoom: values.val_zoom_factor,
+    tune: values.tune,
+    signal,
+    onProgress: loading.update,
+    onNotice: log,
+  });
+  loading.finish();
+  const bar = progress('videos', videos.length, 'videos');
+  let done = 0;
+  const spans: Span[] = [];
+  try {
+    const { gpuMs, gpuIdleMs } = await evaluate(stam, {
+      videos,
+      open: (video, abort) =>
+        openVideo(video.path, { tools, sampling, signal: abort, maxPictureBytes: maxPictureBytes(device) }),
+      batch,
+      decoders: values.num_workers ?? Math.min(8, os.availableParallelism()),
+      signal,
+      onSpan: values.profile === undefined ? undefined : (span) => spans.push(span),
+      async onOutcome(video, outcome) {
+        const summary = await onResult(resultOf(video, outcome, { folder, topk: values.topk, labels }));
+        bar.update(++done, formatPrecision(summary));
+      },
+    });
+    bar.finish();
+    log(`GPU busy for ${formatDuration(gpuMs - gpuIdleMs)}; it waited ${formatDuration(gpuIdleMs)} for frames`);
+  } finally {
+    if (values.profile !== undefined) await fs.writeFile(values.profile, formatTrace(spans, formatAdapter(adapter)));
+    stam.dispose();
+  }
+}
+
+/** Name and size of a checkpoint: enough to tell two apart in a folder of results. */
+function nameWeights({ name, tensors }: Checkpoint): string {
+  const bytes = [...tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0);
+  return `${path.basename(name)} (${tensors.size} tensors, ${bytes} bytes)`;
+}
+
+function chooseShard(option: string | undefined, log: (line: string) => void): Shard {
+  if (option !== undefined) return parseShard(option);
+  const job = shardOfJob(process.env);
+  if (!job) return wholeDataSet;
+  log(`shard ${job.shard.index}/${job.shard.count}, from ${job.origin}`);
+  return job.shard;
+}
+
+/** infer.py sets frames and rate by the model's name, over what was asked for; here that is said. */
+function chooseSampling(
+  config: StamConfig,
+  asked: {
+    readonly frames_per_clip: number | undefined;
+    readonly frame_rate: number | undefined;
+    readonly step_between_clips: number;
+  },
+  log: (line: string) => void,
+): Sampling {
+  const own = samplingOf(config);
+  const isFixed = config.frames === 32 || config.frames === 64;
+  const keep = (option: string, given: number | undefined, kept: number) => {
+    if (given !== undefined && given !== kept) log(`--${option} ${given} has no effect: the model takes ${kept}`);
+  };
+  keep('frames_per_clip', asked.frames_per_clip, own.framesPerClip);
+  if (isFixed) keep('frame_rate', asked.frame_rate, own.frameRate);
+  return {
+    framesPerClip: own.framesPerClip,
+    frameRate: isFixed ? own.frameRate : (asked.frame_rate ?? own.frameRate),
+    stepBetweenClips: asked.step_between_clips,
+  };
+}
+
+/** The folders' names as labels, if there is one for each class of the model: class numbers mean nothing otherwise. */
+function nameClasses({ classes, videos }: VideoFolder, config: StamConfig, log: (line: string) => void) {
+  log(`${videos.length} videos in ${classes.length} folders`);
+  if (classes.length === config.classes) return classes;
+  log(
+    `the model has ${config.classes} classes and there are ${classes.length} folders: folders are numbered in the order of their names, ` +
+      'as infer.py does it, which for a part of the classes are not the numbers the model was trained with',
+  );
+  return undefined;
+}
+
+/** One hash of all names, so that results are continued and merged only where every number means the same video. */
+function fingerprint({ videos }: VideoFolder): string {
+  const hash = createHash('sha256');
+  for (const { name } of videos) hash.update(`${name}\0`);
+  return hash.digest('hex').slice(0, 16);
+}
+
+async function resumable(file: string, settings: RunSettings, log: (line: string) => void) {
+  const isThere = await fs.stat(file).then(
+    () => true,
+    () => false,
+  );
+  if (!isThere) return undefined;
+  const content = await readResults(file);
+  if (!content) return { settings, results: [], bytes: 0 };
+  const difference = settingsDifference(content.settings, settings);
+  if (difference !== undefined) throw new UsageError(`--resume: ${file} is of another run; got ${difference}`);
+  log(`${file}: ${content.results.length} videos are done`);
+  return content;
+}
+
+function openResults(file: string, settings: RunSettings, before: ResultsContent | undefined): Promise<ResultsSink> {
+  return before ? resumeResults(file, settings, before.bytes) : createResults(file, settings);
+}
+
+function resultOf(
+  { index, name, label }: ListedVideo,
+  outcome: Outcome,
+  { folder, topk, labels }: { folder: VideoFolder; topk: number; labels: readonly string[] | undefined },
+): VideoResult {
+  const result = { index, video: name, label, class: folder.classes[label], clips: [] };
+  if ('tooShort' in outcome) return { ...result, tooShort: outcome.tooShort };
+  if ('error' in outcome) {
+    const { code, message } = outcome.error;
+    return { ...result, error: { code, message } };
+  }
+  const clips = outcome.clips.map(({ frames, logits }) => ({
+    frames,
+    rank: rankOf(logits, label),
+    topk: topPredictions(logits, topk, labels),
+  }));
+  return { ...result, clips };
+}
