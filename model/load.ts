@@ -18,6 +18,7 @@ import { StamModel } from './stam-model.ts';
 /** Named tensors with the metadata that came with them: what openSafetensors() and openSynthetic() give. */
 export type StamSource = TensorSource & { readonly metadata: ReadonlyMap<string, string> };
 
+/** What loadStam() takes beside the weights; everything may be left out. */
 export interface LoadStamOptions extends StamModelOptions {
   /** A published name, or 'auto' (the default): the configuration is read off the checkpoint. */
   readonly model?: string | undefined;
@@ -33,6 +34,7 @@ export interface LoadStamOptions extends StamModelOptions {
  */
 export type StamFrames = Float32Array<ArrayBuffer> | readonly DecodedFrames[];
 
+/** What classify() takes beside the frames; everything may be left out. */
 export interface ClassifyOptions {
   /** How many classes to give of each video: 5. */
   readonly topk?: number | undefined;

@@ -10,12 +10,19 @@ export interface Site {
   close(): Promise<void>;
 }
 
-/** Bundles page.ts in memory and serves it with a fixture on a free port of 127.0.0.1. */
+/** Bundles page.ts in memory and serves it with a fixture. */
 export async function serveSite(): Promise<Site> {
-  const files = await siteFiles();
+  return await serveFiles(await siteFiles());
+}
+
+/** Serves files by path on a free port of 127.0.0.1, each with these headers. */
+export async function serveFiles(
+  files: ReadonlyMap<string, ServedFile>,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Site> {
   const server = createServer((request, response) => {
     const file = files.get(request.url ?? '');
-    if (file) response.writeHead(200, { 'content-type': file.type }).end(file.body);
+    if (file) response.writeHead(200, { ...headers, 'content-type': file.type }).end(file.body);
     else response.writeHead(404).end();
   });
   await new Promise<void>((resolve, reject) => {
@@ -35,7 +42,7 @@ export async function serveSite(): Promise<Site> {
   };
 }
 
-interface ServedFile {
+export interface ServedFile {
   readonly type: string;
   readonly body: string | Uint8Array;
 }
@@ -52,11 +59,9 @@ async function siteFiles(): Promise<Map<string, ServedFile>> {
     format: 'esm',
     platform: 'browser',
     target: 'es2022',
-    // as build.mjs bundles index.ts: what Node alone can load stays outside, and stays apart when it is imported on demand
-    splitting: true,
-    external: ['webgpu', 'node:*'],
+    // as build.mjs bundles index.ts for browsers
+    define: { __VERSION__: '"browser test"', process: 'undefined' },
     loader: { '.wgsl': 'text', '.txt': 'text' },
-    define: { __VERSION__: '"browser test"' },
     logLevel: 'warning',
   });
   const page = '<!doctype html><link rel="icon" href="data:,"><script type="module" src="/page.js"></script>';
