@@ -8,6 +8,6 @@ export type { Activation, LinearOptions, PatchEmbedOptions } from './matmul.ts';
 export { linear, patchEmbed } from './matmul.ts';
 export { panelLayout } from './panels.ts';
 export type { Axis, ResampleOptions, Taps } from './resample.ts';
-export { byteLevels, resample, resampleTaps, tapsInput } from './resample.ts';
+export { byteLevels, resample, resampleTaps, resampleTexture, tapsInput } from './resample.ts';
 export type { TokensOptions } from './tokens.ts';
 export { assembleTokens } from './tokens.ts';

@@ -8,6 +8,9 @@ import { linearGrid } from '../engine/kernel.ts';
 import { quads } from '../engine/shape.ts';
 import columnsSource from './resample-columns.wgsl';
 import rowsSource from './resample-rows.wgsl';
+import textureSource from './resample-texture.wgsl';
+import imageExternal from './shared/image-external.wgsl';
+import imageTexture from './shared/image-texture.wgsl';
 import tapsSource from './shared/taps.wgsl';
 
 /** One axis of a resize, of which only the outputs from `first` on are wanted. Lengths are in pixels. */
@@ -79,18 +82,54 @@ export function tapsInput(graph: Graph, name: string, { table }: Taps): Value<'u
   return graph.input(name, [table.length], 'u32');
 }
 
-export interface ResampleOptions {
+interface Crop {
   readonly name: string;
-  /** W and H of the picture. */
-  readonly width: number;
-  readonly height: number;
   /** Of the S columns and the S rows of the result. */
   readonly across: { readonly taps: Taps; readonly table: AnyValue };
   readonly down: { readonly taps: Taps; readonly table: AnyValue };
   /** byteLevels(), [256]. */
   readonly levels: Value;
+}
+
+export interface ResampleOptions extends Crop {
+  /** W and H of the picture. */
+  readonly width: number;
+  readonly height: number;
   /** The result, [F, 3, S, S] in f32, and which of its frames are made here. */
   readonly into: { readonly value: Value; readonly part: Part };
+}
+
+/**
+ * One picture in a texture, or with `external` in a frame of video -> [1, 3, S, S], as resample() does it. Texels count as bytes: 255
+ * times their value, rounded.
+ */
+export function resampleTexture(
+  graph: Graph,
+  image: AnyValue,
+  { name, across, down, levels, size, external }: Crop & { readonly size: number; readonly external: boolean },
+): Value {
+  const output = graph.activation(name, [1, 3, size, size], 'f32');
+  const columns = 4 * quads(size);
+  graph.add({
+    name,
+    operator: 'resample',
+    inputs: { image, across: across.table, down: down.table, levels },
+    outputs: { output },
+    flops: 6 * size * size * (across.taps.reach + 1) * down.taps.reach,
+    candidates: () => [
+      {
+        name: 'resample-texture',
+        variant: external ? 'external' : 'texture',
+        source: textureSource,
+        imports: { image: external ? imageExternal : imageTexture, taps: tapsSource },
+        constants: {},
+        params: { columns, size, reach_across: across.taps.reach, reach_down: down.taps.reach },
+        workgroups: [Math.ceil(columns / 8), Math.ceil(size / 8), 1],
+        features: [],
+      },
+    ],
+  });
+  return output;
 }
 
 /**
