@@ -7,6 +7,8 @@ export { layerNorm } from './layer-norm.ts';
 export type { Activation, LinearOptions, PatchEmbedOptions } from './matmul.ts';
 export { linear, patchEmbed } from './matmul.ts';
 export { panelLayout } from './panels.ts';
+export type { PixelFormat } from './pixels.ts';
+export { pictureBytes } from './pixels.ts';
 export type { Axis, ResampleOptions, Taps } from './resample.ts';
 export { byteLevels, resample, resampleTaps, resampleTexture, tapsInput } from './resample.ts';
 export type { TokensOptions } from './tokens.ts';

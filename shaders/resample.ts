@@ -6,6 +6,7 @@ import { StamError } from '../engine/errors.ts';
 import type { AnyValue, Graph, Part, Value } from '../engine/graph.ts';
 import { linearGrid } from '../engine/kernel.ts';
 import { quads } from '../engine/shape.ts';
+import { formatTexts, type PixelFormat, pictureBytes } from './pixels.ts';
 import columnsSource from './resample-columns.wgsl';
 import rowsSource from './resample-rows.wgsl';
 import textureSource from './resample-texture.wgsl';
@@ -92,6 +93,9 @@ interface Crop {
 }
 
 export interface ResampleOptions extends Crop {
+  readonly format: PixelFormat;
+  /** Of planes: whether luma is 0..255 rather than 16..235. */
+  readonly fullRange: boolean;
   /** W and H of the picture. */
   readonly width: number;
   readonly height: number;
@@ -133,20 +137,22 @@ export function resampleTexture(
 }
 
 /**
- * Pictures of dense R G B bytes, `pixels` [F, ceil(H W 3 / 4)] words -> F frames of `into` [.., 3, S, S], each byte turned into a
- * float. Throws shape-mismatch when the pixels are too few for such pictures.
+ * Pictures of dense bytes, `pixels` [F, words of a picture] -> F frames of `into` [.., 3, S, S], each byte turned into a float.
+ * Throws shape-mismatch when the pixels are too few for such pictures.
  */
 export function resample(graph: Graph, pixels: AnyValue, options: ResampleOptions): void {
-  const { name, width, height, across, down, levels, into } = options;
+  const { name, format, fullRange, width, height, across, down, levels, into } = options;
+  const { label, text, constants } = formatTexts[format];
   const [frames, words] = pixels.shape;
   const size = into.value.shape.at(-1) ?? 0;
   const columns = 4 * quads(size);
-  if (words < Math.ceil((width * height * 3) / 4)) {
+  const bytes = pictureBytes(format, width, height);
+  if (4 * words < bytes) {
     throw new StamError('shape-mismatch', {
       where: name,
-      problem: 'the frames have too few bytes',
+      problem: 'the pictures have too few bytes',
       got: `${4 * words}`,
-      expected: `${width * height * 3} (${width}x${height} pixels of three)`,
+      expected: `${bytes} (${format}, ${width}x${height})`,
     });
   }
   const [firstRow, endRow] = rowsRead(down.taps);
@@ -162,13 +168,15 @@ export function resample(graph: Graph, pixels: AnyValue, options: ResampleOption
     candidates: () => [
       {
         name: 'resample-rows',
-        variant: 'rgb',
+        variant: label,
         source: rowsSource,
-        imports: { taps: tapsSource },
-        constants: {},
+        imports: { taps: tapsSource, pixels: text },
+        constants,
         params: {
           count,
           width,
+          height,
+          full_range: fullRange ? 1 : 0,
           first_row: firstRow,
           rows,
           columns,
