@@ -11,6 +11,7 @@ import { quads } from '../engine/shape.ts';
 import { Weights } from '../engine/weights.ts';
 import type { Axis, PixelFormat, Taps } from '../shaders/index.ts';
 import { byteLevels, pictureBytes, resample, resampleTaps, tapsInput } from '../shaders/index.ts';
+import { RecentlyUsed } from './recently-used.ts';
 
 /** Pictures of one video, all of one size. */
 export interface DecodedFrames {
@@ -93,7 +94,12 @@ const maxKept = 4;
 export class Preprocessor {
   readonly #device: Device;
   readonly #recipe: CropRecipe;
-  readonly #ready = new Map<string, Promise<Ready>>();
+  readonly #ready = new RecentlyUsed<Promise<Ready>>(maxKept, (ready) => {
+    ready.then(
+      ({ program }) => program.dispose(),
+      () => undefined,
+    );
+  });
 
   constructor(device: Device, recipe: CropRecipe) {
     this.#device = device;
@@ -106,7 +112,9 @@ export class Preprocessor {
    */
   async submit(video: DecodedFrames, frames: number, signal?: AbortSignal): Promise<GPUBuffer> {
     const pictures = checkPictures(video, frames);
-    const { program, inputs } = await this.#program(pictures);
+    const { program, inputs } = await this.#ready.get(JSON.stringify(pictures), () =>
+      prepare(this.#device, this.#recipe, pictures),
+    );
     const pixels = rowLayoutBytes(video.data, frames);
     const { computed } = await program.execute({ ...inputs, pixels }, { signal });
     computed.catch(() => undefined); // what goes wrong on the GPU shows where its result is read
@@ -114,27 +122,7 @@ export class Preprocessor {
   }
 
   dispose(): void {
-    for (const key of [...this.#ready.keys()]) this.#forget(key);
-  }
-
-  #program(pictures: Pictures): Promise<Ready> {
-    const key = JSON.stringify(pictures);
-    const known = this.#ready.get(key);
-    this.#ready.delete(key);
-    const ready = known ?? prepare(this.#device, this.#recipe, pictures);
-    ready.catch(() => this.#ready.delete(key));
-    this.#ready.set(key, ready); // the last key is the one used last
-    const [oldest] = this.#ready.keys();
-    if (this.#ready.size > maxKept) this.#forget(oldest);
-    return ready;
-  }
-
-  #forget(key: string): void {
-    this.#ready.get(key)?.then(
-      ({ program }) => program.dispose(),
-      () => undefined,
-    );
-    this.#ready.delete(key);
+    this.#ready.clear();
   }
 }
 
