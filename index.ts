@@ -9,15 +9,30 @@ export type { StamErrorCode } from './engine/errors.ts';
 export { StamError } from './engine/errors.ts';
 export { version } from './engine/version.ts';
 export type { Checkpoint, TensorInfo } from './loaders/checkpoint.ts';
+export type { ClipRule } from './loaders/frame-choice.ts';
+export { chooseClips, leastFrames } from './loaders/frame-choice.ts';
 export { openSafetensors } from './loaders/safetensors.ts';
 export { blobSource, bufferSource } from './loaders/source.ts';
 export { openSynthetic } from './loaders/synthetic.ts';
 export type { StamConfig } from './model/config.ts';
 export { configs } from './model/config.ts';
 export { kinetics400 } from './model/labels.ts';
-export type { ClassifyOptions, LoadStamOptions, Stam, StamFrames, StamInfo, StamSource } from './model/load.ts';
+export type {
+  ClassifyOptions,
+  LoadStamOptions,
+  RunStamOptions,
+  Stam,
+  StamFrames,
+  StamInfo,
+  StamSource,
+  StamStream,
+} from './model/load.ts';
 export { loadStam } from './model/load.ts';
+export type { PictureSource } from './model/pictures.ts';
 export type { Prediction } from './model/predictions.ts';
 export type { DecodedFrames } from './model/preprocess.ts';
+export type { Sampling } from './model/sampling.ts';
+export { samplingOf } from './model/sampling.ts';
 export type { DType, LoadProgress } from './model/stam-model.ts';
+export type { StreamFrame } from './model/stream.ts';
 export { weightShapes } from './model/weights.ts';

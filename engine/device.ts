@@ -111,6 +111,25 @@ function subgroupsOf(
   return { subgroupSize: canAsk ? Math.min(Math.max(32, least), most) : undefined, subgroupSizeVaries: true };
 }
 
+/** Whether a GPUDevice was lost, and why. */
+interface Loss {
+  info: GPUDeviceLostInfo | undefined;
+}
+
+const losses = new WeakMap<GPUDevice, Loss>();
+
+/** One for each GPUDevice: what waits for the loss of an app's device stays in memory as long as that device does. */
+function lossOf(gpu: GPUDevice): Loss {
+  const known = losses.get(gpu);
+  if (known) return known;
+  const loss: Loss = { info: undefined };
+  losses.set(gpu, loss);
+  void gpu.lost.then((info) => {
+    loss.info = info;
+  });
+  return loss;
+}
+
 /** The engine's side of a GPUDevice: its capabilities, pipelines and memory. Several programs may share one. */
 export class Device {
   readonly gpu: GPUDevice;
@@ -118,7 +137,7 @@ export class Device {
   readonly pipelines: PipelineCache;
   readonly memory: GpuMemory;
   readonly #owned: boolean;
-  #lost: StamError | undefined;
+  readonly #loss: Loss;
   #disposed = false;
 
   private constructor(gpu: GPUDevice, capabilities: Capabilities, owned: boolean) {
@@ -127,14 +146,7 @@ export class Device {
     this.capabilities = capabilities;
     this.pipelines = new PipelineCache(gpu);
     this.memory = new GpuMemory(gpu);
-    void gpu.lost.then((info) => {
-      this.#lost = new StamError('device-lost', {
-        where: formatAdapter(this.capabilities.adapter),
-        problem: `the GPU device was lost (${info.reason})`,
-        got: info.message || undefined,
-        hint: 'load the model again',
-      });
-    });
+    this.#loss = lossOf(gpu);
   }
 
   /** Wraps a device of the caller's, which is used and never destroyed. */
@@ -160,7 +172,14 @@ export class Device {
   /** Throws what has made the device unusable. */
   check(): void {
     if (this.#disposed) throw new StamError('disposed', { where: 'device', problem: 'it was disposed of' });
-    if (this.#lost) throw this.#lost;
+    const { info } = this.#loss;
+    if (!info) return;
+    throw new StamError('device-lost', {
+      where: formatAdapter(this.capabilities.adapter),
+      problem: `the GPU device was lost (${info.reason})`,
+      got: info.message || undefined,
+      hint: 'load the model again',
+    });
   }
 
   /**

@@ -6,8 +6,11 @@ export type StorageType = 'f32' | 'f16';
 /** What an element of a tensor is in GPU memory: a number, or a word that its kernel takes apart: four bytes of pixels, an integer. */
 export type ElementType = StorageType | 'u32';
 
-/** Floating-point element types a checkpoint may hold and the engine can upload. */
-export type FloatType = 'F32' | 'F16' | 'BF16';
+/** Floating-point element types that can be read as float32. */
+export type FloatType = 'F64' | 'F32' | 'F16' | 'BF16';
+
+/** Those of them that float32 values can be written as. */
+export type FloatTarget = Exclude<FloatType, 'F64'>;
 
 const scratch = new DataView(new ArrayBuffer(4));
 
@@ -44,17 +47,18 @@ function roundToEven(value: number): number {
 }
 
 /** Bytes of one element in a file. */
-export const floatTypeBytes: Readonly<Record<FloatType, number>> = { F32: 4, F16: 2, BF16: 2 };
+export const floatTypeBytes: Readonly<Record<FloatType, number>> = { F64: 8, F32: 4, F16: 2, BF16: 2 };
 
 /** Bytes of one element in GPU memory. */
 export const storageBytes: Readonly<Record<ElementType, number>> = { f32: 4, f16: 2, u32: 4 };
 
-/** Little-endian file bytes to float32. Needs no alignment; copies only when it must. */
+/** Little-endian file bytes to float32, F64 rounded to nearest. Needs no alignment; copies only when it must. */
 export function decodeFloats(bytes: Uint8Array<ArrayBuffer>, type: FloatType): Float32Array<ArrayBuffer> {
   const width = floatTypeBytes[type];
   const aligned = bytes.byteOffset % width === 0 ? bytes : bytes.slice();
   const count = bytes.byteLength / width;
   if (type === 'F32') return new Float32Array(aligned.buffer, aligned.byteOffset, count);
+  if (type === 'F64') return Float32Array.from(new Float64Array(aligned.buffer, aligned.byteOffset, count));
   const halves = new Uint16Array(aligned.buffer, aligned.byteOffset, count);
   const floats = new Float32Array(count);
   if (type === 'F16') for (let i = 0; i < count; i++) floats[i] = halfToFloat(halves[i]);

@@ -49,6 +49,11 @@ function format({ where, problem, got, expected, hint }: StamErrorParts): string
   return [`${where}: ${problem}`, comparison.join(', '), hint ?? ''].filter(Boolean).join('; ');
 }
 
+/** The name of a tensor in a message. What a file made up to hurt its reader is quoted, escaped and cut. */
+export function quoteName(name: string): string {
+  return /^[\w.:/-]{1,200}$/.test(name) ? name : JSON.stringify(name.slice(0, 200));
+}
+
 /** Throws the signal's reason (by default a DOMException AbortError) once it has been aborted. */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
   signal?.throwIfAborted();

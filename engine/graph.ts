@@ -13,7 +13,7 @@ import { elementCount, formatShape } from './shape.ts';
 export interface Value<E extends ElementType = StorageType> {
   readonly id: number;
   readonly name: string;
-  readonly kind: 'input' | 'weight' | 'activation';
+  readonly kind: 'input' | 'weight' | 'activation' | 'texture';
   readonly shape: Shape;
   readonly storage: E;
   readonly layout: Layout;
@@ -76,6 +76,11 @@ export class Graph {
     const value = this.#value({ name, kind: 'input', shape, storage, layout: rowLayout, part: { of: name, start } });
     this.inputs.push(value);
     return value;
+  }
+
+  /** A texture of `width` by `height` texels that the caller brings to every run. It takes no memory of the plan's. */
+  texture(name: string, width: number, height: number): Value<'u32'> {
+    return this.#value({ name, kind: 'texture', shape: [height, width], storage: 'u32', layout: rowLayout });
   }
 
   /** A tensor of the checkpoint. Asked for twice, it is the same value, and must be the same in every respect. */

@@ -2,13 +2,22 @@
 import { StamError } from './errors.ts';
 import type { Kernel } from './kernel.ts';
 import { kernelLabel } from './kernel.ts';
-import type { ResolvedKernel } from './wgsl.ts';
+import type { Binding, ResolvedKernel } from './wgsl.ts';
 import { resolveKernel } from './wgsl.ts';
 
 export interface CompiledKernel extends ResolvedKernel {
   readonly pipeline: GPUComputePipeline;
   readonly layout: GPUBindGroupLayout;
 }
+
+const layoutEntries: Readonly<Record<Binding['access'], Partial<GPUBindGroupLayoutEntry>>> = {
+  uniform: { buffer: { type: 'uniform' } },
+  read: { buffer: { type: 'read-only-storage' } },
+  read_write: { buffer: { type: 'storage' } },
+  // kernels load single texels: any format of floats will do, filtered or not
+  texture_2d: { texture: { sampleType: 'unfilterable-float' } },
+  texture_external: { externalTexture: {} },
+};
 
 export class PipelineCache {
   readonly #gpu: GPUDevice;
@@ -47,7 +56,7 @@ export class PipelineCache {
       entries: resolved.bindings.map(({ index, access }) => ({
         binding: index,
         visibility: GPUShaderStage.COMPUTE,
-        buffer: { type: access === 'uniform' ? 'uniform' : access === 'read' ? 'read-only-storage' : 'storage' },
+        ...layoutEntries[access],
       })),
     });
     this.#gpu.pushErrorScope('validation');

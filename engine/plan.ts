@@ -15,7 +15,8 @@ import { paramsBinding, resolveKernel } from './wgsl.ts';
 /** Where a binding's bytes are; sizes are in bytes. */
 export type Place =
   | { readonly kind: 'slot'; readonly slot: number; readonly size: number }
-  | { readonly kind: 'weight'; readonly name: string; readonly size: number };
+  | { readonly kind: 'weight'; readonly name: string; readonly size: number }
+  | { readonly kind: 'texture'; readonly name: string; readonly size: number };
 
 /** Runs one kernel. */
 export interface Dispatch {
@@ -191,7 +192,7 @@ function checkBindings(kernel: Kernel, resolved: ResolvedKernel, tensors: Readon
 function checkLimits(node: GraphNode, value: AnyValue, { limits }: Capabilities): void {
   const size = valueBytes(value);
   const largest = Math.min(limits.storageBufferBindingBytes, limits.bufferBytes);
-  if (size > largest) {
+  if (size > largest && value.kind !== 'texture') {
     throw new StamError('limit', {
       where: node.name,
       problem: `${value.name} ${formatShape(value.shape)} does not fit one binding of this device`,
@@ -205,13 +206,13 @@ function checkLimits(node: GraphNode, value: AnyValue, { limits }: Capabilities)
 /** Where a value's bytes are. */
 function placeOf(value: AnyValue, memory: SlotPlan): Place {
   const size = valueBytes(value);
-  if (value.kind === 'weight') return { kind: 'weight', name: value.name, size };
+  if (value.kind === 'weight' || value.kind === 'texture') return { kind: value.kind, name: value.name, size };
   return { kind: 'slot', slot: memory.slot(value), size };
 }
 
 /** The plan as text: a line per command. */
 export function formatPlan(plan: Plan): string {
-  const place = (at: Place) => (at.kind === 'slot' ? `#${at.slot}` : 'w');
+  const place = (at: Place) => (at.kind === 'slot' ? `#${at.slot}` : at.kind[0]);
   const lines = plan.commands.map((command) => {
     if (command.kind === 'load') return `load ${command.input}+${command.offset} -> #${command.slot}`;
     if (command.kind === 'copy') return `copy ${place(command.from)} -> ${command.output}+${command.offset}`;

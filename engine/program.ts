@@ -5,11 +5,12 @@ import type { Device } from './device.ts';
 import { halfToFloat } from './dtype.ts';
 import { StamError, throwIfAborted } from './errors.ts';
 import { unpadRows } from './layout.ts';
+import { ParamsArena } from './params-arena.ts';
 import type { CompiledKernel } from './pipeline-cache.ts';
-import type { Command, Copy, Dispatch, Load, Place, Plan } from './plan.ts';
+import type { Copy, Dispatch, Load, Place, Plan } from './plan.ts';
 import type { Profiler } from './profiler.ts';
 import type { Weights } from './weights.ts';
-import { packParams, paramsBinding } from './wgsl.ts';
+import { paramsBinding } from './wgsl.ts';
 
 export interface RunOptions {
   /** Checked between submissions. */
@@ -25,13 +26,19 @@ export interface RunOptions {
 export type RunInput = GPUBuffer | Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
 export type RunInputs = Readonly<Record<string, RunInput>>;
 
+/** Textures that a plan reads, by name. */
+export type RunTextures = Readonly<Record<string, GPUTexture | GPUExternalTexture>>;
+
 /** Dense row-major float32 by name. */
 export type Outputs = Map<string, Float32Array<ArrayBuffer>>;
 
 type Ready =
   | { readonly command: Load; readonly into: GPUBuffer }
-  | { readonly command: Dispatch; readonly pipeline: GPUComputePipeline; readonly bindGroup: GPUBindGroup }
+  | { readonly command: Dispatch; readonly pipeline: GPUComputePipeline; readonly bindGroup: BindGroupMaker }
   | { readonly command: Copy; readonly from: GPUBuffer; readonly to: GPUBuffer };
+
+/** Textures differ from run to run, so that the bind group of a kernel that reads one is made when it is recorded. */
+type BindGroupMaker = (textures: RunTextures) => GPUBindGroup;
 
 export class Program {
   readonly plan: Plan;
@@ -73,13 +80,13 @@ export class Program {
   }
 
   /**
-   * Records the whole plan; `inputs`, in rowLayout, are read when the commands run. Nothing is submitted or read back. Throws
-   * bad-input for an input that is missing or too small.
+   * Records the whole plan; `inputs`, in rowLayout, and `textures` are read when the commands run. Nothing is submitted or read back.
+   * Throws bad-input for an input that is missing or too small, and for a texture that is missing.
    */
-  encode(encoder: GPUCommandEncoder, inputs: Readonly<Record<string, GPUBuffer>>): void {
+  encode(encoder: GPUCommandEncoder, inputs: Readonly<Record<string, GPUBuffer>>, textures: RunTextures = {}): void {
     this.#check();
     this.#checkInputs(inputs, ({ size }, planned) => size >= planned);
-    this.#record(encoder, this.#steps, { inputs });
+    this.#record(encoder, this.#steps, { inputs, textures });
   }
 
   /** submit(), and then the outputs. */
@@ -156,7 +163,7 @@ export class Program {
       if (!('pipeline' in step) || seen.has(step.pipeline)) continue;
       seen.add(step.pipeline);
       pass.setPipeline(step.pipeline);
-      pass.setBindGroup(0, step.bindGroup);
+      pass.setBindGroup(0, step.bindGroup({}));
       pass.dispatchWorkgroups(1);
     }
     pass.end();
@@ -208,13 +215,26 @@ export class Program {
       if (command.kind === 'load') return { command, into: this.#slots[command.slot] };
       if (command.kind === 'copy') return { command, from: bufferOf(command.from), to: this.output(command.output) };
       const { pipeline, layout, bindings } = compiled.get(command) ?? unknown(command.name, 'kernel', new Map());
-      const entries = bindings.map(({ name, index }) => {
-        if (name === paramsBinding) return { binding: index, resource: { buffer: uniforms, ...params.range(command) } };
-        const place = command.bindings[name];
-        return { binding: index, resource: { buffer: bufferOf(place), size: Math.ceil(place.size / 16) * 16 } };
-      });
-      const bindGroup = this.#device.gpu.createBindGroup({ label: `stam: ${command.name}`, layout, entries });
-      return { command, pipeline, bindGroup };
+      const textured = bindings.filter(({ name }) => command.bindings[name]?.kind === 'texture');
+      const buffers = bindings
+        .filter((binding) => !textured.includes(binding))
+        .map(({ name, index }) => {
+          if (name === paramsBinding)
+            return { binding: index, resource: { buffer: uniforms, ...params.range(command) } };
+          const place = command.bindings[name];
+          return { binding: index, resource: { buffer: bufferOf(place), size: Math.ceil(place.size / 16) * 16 } };
+        });
+      const bind = (textures: RunTextures) => {
+        const images = textured.map(({ name, index }) => ({
+          binding: index,
+          resource: viewOf(textures, command, name),
+        }));
+        const entries = [...buffers, ...images];
+        return this.#device.gpu.createBindGroup({ label: `stam: ${command.name}`, layout, entries });
+      };
+      if (textured.length > 0) return { command, pipeline, bindGroup: bind };
+      const bindGroup = bind({});
+      return { command, pipeline, bindGroup: () => bindGroup };
     });
   }
 
@@ -222,7 +242,7 @@ export class Program {
   #record(
     encoder: GPUCommandEncoder,
     steps: readonly Ready[],
-    { inputs, profiler }: { inputs: RunInputs; profiler?: Profiler | undefined },
+    { inputs, textures = {}, profiler }: { inputs: RunInputs; textures?: RunTextures; profiler?: Profiler | undefined },
   ): void {
     let pass: GPUComputePassEncoder | undefined;
     const leavePass = () => {
@@ -247,7 +267,7 @@ export class Program {
       if (profiler) leavePass(); // timestamps stand at the ends of passes
       pass ??= encoder.beginComputePass(profiler ? profiler.pass(step.command) : { label: 'stam' });
       pass.setPipeline(step.pipeline);
-      pass.setBindGroup(0, step.bindGroup);
+      pass.setBindGroup(0, step.bindGroup(textures));
       pass.dispatchWorkgroups(...step.command.kernel.workgroups);
     }
     leavePass();
@@ -342,6 +362,13 @@ function stagedBytes(size: number): number {
   return Math.ceil(size / 8) * 8;
 }
 
+function viewOf(textures: RunTextures, { bindings }: Dispatch, binding: string): GPUTextureView | GPUExternalTexture {
+  const place = bindings[binding];
+  const texture = place.kind === 'texture' ? textures[place.name] : undefined;
+  if (!texture) throw new StamError('bad-input', { where: binding, problem: 'the texture is missing' });
+  return 'createView' in texture ? texture.createView({ dimension: '2d', arrayLayerCount: 1 }) : texture;
+}
+
 function isOnGpu(input: RunInput): input is GPUBuffer {
   return !ArrayBuffer.isView(input);
 }
@@ -352,32 +379,4 @@ function toFloats(bytes: ArrayBuffer, storage: 'f32' | 'f16'): Float32Array<Arra
 
 function unknown(name: string, what: string, known: ReadonlyMap<string, unknown>): never {
   throw new StamError('bad-input', { where: name, problem: `no such ${what}`, expected: [...known.keys()].join(', ') });
-}
-
-/** The Params of all commands in one uniform buffer, equal ones once. */
-class ParamsArena {
-  readonly bytes: ArrayBuffer;
-  readonly #ranges = new Map<Command, { offset: number; size: number }>();
-
-  constructor(compiled: ReadonlyMap<Dispatch, CompiledKernel>, alignment: number) {
-    const distinct = new Map<string, { offset: number; data: ArrayBuffer }>();
-    let end = 0;
-    for (const [command, { params }] of compiled) {
-      if (params.length === 0) continue;
-      const data = packParams(params, command.kernel.params);
-      const key = new Uint8Array(data).join();
-      const known = distinct.get(key) ?? { offset: end, data };
-      if (!distinct.has(key)) {
-        distinct.set(key, known);
-        end = Math.ceil((end + data.byteLength) / alignment) * alignment;
-      }
-      this.#ranges.set(command, { offset: known.offset, size: data.byteLength });
-    }
-    this.bytes = new ArrayBuffer(end);
-    for (const { offset, data } of distinct.values()) new Uint8Array(this.bytes).set(new Uint8Array(data), offset);
-  }
-
-  range(command: Command): { offset: number; size: number } {
-    return this.#ranges.get(command) ?? unknown('params', 'command', new Map());
-  }
 }

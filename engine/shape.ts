@@ -12,6 +12,11 @@ export function formatShape(shape: Shape): string {
   return `[${shape.join(', ')}]`;
 }
 
+/** The same for a message, whatever a file calls a shape: what follows the sixteenth dimension is left out. */
+export function formatBriefly(shape: Shape): string {
+  return shape.length > 16 ? `[${shape.slice(0, 16).join(', ')}, ...]` : formatShape(shape);
+}
+
 export function sameShape(a: Shape, b: Shape): boolean {
   return a.length === b.length && a.every((size, i) => size === b[i]);
 }

@@ -43,7 +43,7 @@ export class SlotPlan {
   #follow(node: GraphNode, index: number): void {
     const taken = new Set(Object.values(node.takesOver ?? {}));
     for (const [name, value] of Object.entries(node.inputs)) {
-      if (!taken.has(name) && value.kind !== 'weight') this.#use(value, index);
+      if (!taken.has(name) && value.kind !== 'weight' && value.kind !== 'texture') this.#use(value, index);
     }
     for (const [binding, value] of Object.entries(node.outputs)) {
       const over = node.takesOver?.[binding];

@@ -12,8 +12,11 @@ import { kernelLabel } from './kernel.ts';
 export interface Binding {
   readonly name: string;
   readonly index: number;
-  readonly access: 'read' | 'read_write' | 'uniform';
+  readonly access: 'read' | 'read_write' | 'uniform' | TextureAccess;
 }
+
+/** A texture that a kernel loads texels of: one of the device's own, or a frame of video that the browser holds. */
+export type TextureAccess = 'texture_2d' | 'texture_external';
 
 /** A kernel's text in full, and its interface. */
 export interface ResolvedKernel {
@@ -105,9 +108,18 @@ function closingBrace(text: string, start: number): number | undefined {
 
 function readBindings(code: string, fail: Fail): Binding[] {
   const bindings: Binding[] = [];
-  const declaration = /@group\(0\) @binding\((\d+)\) var<(uniform|storage, read|storage, read_write)> (\w+)/g;
-  for (const [, index, space, name] of code.matchAll(declaration)) {
-    const access = space === 'uniform' ? 'uniform' : space === 'storage, read' ? 'read' : 'read_write';
+  const declaration =
+    /@group\(0\) @binding\((\d+)\) var(?:<(uniform|storage, read|storage, read_write)> (\w+)|\s+(\w+): (texture_2d<f32>|texture_external);)/g;
+  const accesses: Readonly<Record<string, Binding['access']>> = {
+    uniform: 'uniform',
+    'storage, read': 'read',
+    'storage, read_write': 'read_write',
+    'texture_2d<f32>': 'texture_2d',
+    texture_external: 'texture_external',
+  };
+  for (const [, index, space, buffer, image, texture] of code.matchAll(declaration)) {
+    const name = buffer ?? image;
+    const access = accesses[space ?? texture];
     const clash = bindings.find((other) => other.index === Number(index));
     if (clash) fail(`${name} and ${clash.name} both have binding ${index}`);
     bindings.push({ name, index: Number(index), access });

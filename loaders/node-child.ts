@@ -1,10 +1,10 @@
 // One run of another program, in Node: bounded in time, in what is kept of its output, and never left behind.
-import { spawn } from 'node:child_process';
-import { throwIfAborted } from '../engine/errors.ts';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { StamError, throwIfAborted } from '../engine/errors.ts';
 
 export interface ChildOptions {
   signal?: AbortSignal | undefined;
-  /** Milliseconds until the program is stopped. */
+  /** Milliseconds until the program is stopped, from 1 to `maxTimeoutMs`. */
   timeoutMs: number;
   /** Takes what the program writes to stdout. What it throws stops the program, and the run rejects with that. */
   onOutput(chunk: Uint8Array): void;
@@ -22,6 +22,16 @@ export interface ChildEnd {
   readonly complaint: string;
 }
 
+/** What runs now: it goes with this process, however that ends. One listener for all, for Node warns of many. */
+const children = new Set<ChildProcess>();
+
+function killAll(): void {
+  for (const child of children) child.kill('SIGKILL');
+}
+
+/** The longest time that Node's timers know; they take a longer one for 1 ms. */
+const maxTimeoutMs = 2 ** 31 - 1;
+
 /** Milliseconds between the request to end and the kill. */
 const graceMs = 2000;
 const maxLineLength = 400;
@@ -30,10 +40,15 @@ const keptLines = 2;
 /**
  * Runs `program` with `args`, as they are: there is no shell. Settles only when the program is gone.
  * Rejects with the signal's reason once that is aborted, with what `onOutput` threw, and with Node's error when nothing can be started.
+ * Throws bad-input for a timeout that no timer can keep.
  */
 export async function runChild(program: string, args: readonly string[], options: ChildOptions): Promise<ChildEnd> {
   const { signal, timeoutMs, onOutput } = options;
   throwIfAborted(signal);
+  if (!(timeoutMs >= 1 && timeoutMs <= maxTimeoutMs)) {
+    const expected = `1 to ${maxTimeoutMs} ms`;
+    throw new StamError('bad-input', { where: 'timeoutMs', problem: 'no such timeout', got: `${timeoutMs}`, expected });
+  }
   const child = spawn(program, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     windowsHide: true,
@@ -47,13 +62,13 @@ export async function runChild(program: string, args: readonly string[], options
     child.kill();
     killTimer ??= setTimeout(() => child.kill('SIGKILL'), graceMs);
   };
-  const killAtExit = () => child.kill('SIGKILL');
   const timer = setTimeout(() => {
     timedOut = true;
     stop();
   }, timeoutMs);
   signal?.addEventListener('abort', stop, { once: true });
-  process.once('exit', killAtExit);
+  if (children.size === 0) process.on('exit', killAll);
+  children.add(child);
 
   child.stdout.on('data', (chunk: Buffer) => {
     if (failure) return; // read on all the same: a program that cannot write might not end
@@ -83,7 +98,8 @@ export async function runChild(program: string, args: readonly string[], options
     clearTimeout(timer);
     clearTimeout(killTimer);
     signal?.removeEventListener('abort', stop);
-    process.removeListener('exit', killAtExit);
+    children.delete(child);
+    if (children.size === 0) process.off('exit', killAll);
   }
 }
 

@@ -1,4 +1,4 @@
-// Files on disk: the only module of this room that touches node:fs.
+// Files on disk, as bytes by range and as a place to write to.
 import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { open, realpath, rename, rm, stat } from 'node:fs/promises';

@@ -49,7 +49,9 @@ const demuxing = ['-fflags', '+genpts'];
 
 /** Arguments that open `file` in either program, the same frames in both: local, bounded, and by no other name than a file's. */
 export function inputArguments(file: string, maxPixels: number): string[] {
-  const bounds = ['-protocol_whitelist', 'file,pipe', '-format_whitelist', containers, '-max_pixels', `${maxPixels}`];
+  // for what is decoded before the size is known; lower limits are checked by the caller, who can say so better than a decoder
+  const most = `${Math.max(maxPixels, defaultMaxPixels)}`;
+  const bounds = ['-protocol_whitelist', 'file,pipe', '-format_whitelist', containers, '-max_pixels', most];
   return [...bounds, ...demuxing, '-i', `file:${path.resolve(file)}`];
 }
 

@@ -3,15 +3,7 @@
 import { StamError } from '../engine/errors.ts';
 import { decodedPlaces } from './frame-order.ts';
 import { type ChildEnd, runChild } from './node-child.ts';
-import {
-  defaultMaxPixels,
-  defaultTimeoutMs,
-  inputArguments,
-  reasonOf,
-  showPath,
-  tooSlow,
-  type VideoInfo,
-} from './node-video-probe.ts';
+import { defaultTimeoutMs, inputArguments, reasonOf, showPath, tooSlow, type VideoInfo } from './node-video-probe.ts';
 import type { VideoTools } from './node-video-tools.ts';
 
 export { type ProbeOptions, probeVideo, type VideoInfo } from './node-video-probe.ts';
@@ -62,7 +54,7 @@ export async function decodeFrames(
   const { signal, timeoutMs = defaultTimeoutMs, maxBytes = defaultMaxBytes } = options;
   const frameBytes = width * height * bytesPerPixel;
   const where = showPath(file);
-  if (indices.length * frameBytes > maxBytes) {
+  if (!(indices.length * frameBytes <= maxBytes)) {
     throw new StamError('bad-video', {
       where,
       problem: 'its frames take too much memory',
@@ -138,7 +130,7 @@ function decodeArguments(tools: VideoTools, file: string, video: VideoInfo, want
   const stop = video.countedBy === 'packets' ? ['-frames:v', `${wanted.length}`] : [];
   return [
     ...['-nostdin', '-hide_banner', '-loglevel', 'error', '-noautorotate'],
-    ...inputArguments(file, Math.max(defaultMaxPixels, video.width * video.height)),
+    ...inputArguments(file, video.width * video.height),
     ...['-map', '0:v:0', '-an', '-sn', '-dn', '-vf', `select=${select},${scale},format=rgb24`],
     ...[...tools.passthrough, ...stop, '-f', 'rawvideo', 'pipe:1'],
   ];

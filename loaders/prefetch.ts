@@ -13,7 +13,7 @@ export interface PrefetchOptions {
  * Loads each item and gives the results in the order of the items. A load that fails is a result with status `rejected`, and the next
  * ones go on. `items` is asked for an item only when its load starts, and nothing starts before the first result is asked for.
  *
- * Once `signal` is aborted, or the consumer leaves its loop, `load`'s own signal is aborted and the iterator ends only when every
+ * Once `signal` is aborted, or the consumer leaves its loop, the signal of each load is aborted and the iterator ends only when every
  * load has settled. After an abort it rejects with the signal's reason. Throws bad-input for a bound below 1.
  */
 export function prefetch<Item, Result>(
@@ -39,29 +39,34 @@ async function* generate<Item, Result>(
   { concurrency, ahead, signal }: PrefetchOptions,
 ): AsyncGenerator<PromiseSettledResult<Result>, void, void> {
   throwIfAborted(signal);
-  const stop = new AbortController();
-  const passOn = () => stop.abort(signal?.reason);
-  signal?.addEventListener('abort', passOn, { once: true });
+  /** One for each load that runs: Node warns of a signal that many listen to. */
+  const running = new Set<AbortController>();
+  let stopped = false;
+  const stop = () => {
+    stopped = true;
+    for (const controller of running) controller.abort(signal?.reason);
+  };
+  signal?.addEventListener('abort', stop, { once: true });
   /** Results in the order of the items, the running ones among them. None of these promises rejects. */
   const pending: Promise<PromiseSettledResult<Result>>[] = [];
-  let running = 0;
   let exhausted = false;
   /** What `items` threw: it is thrown on when all that came before has been taken. */
   let itemsError: { error: unknown } | undefined;
 
-  async function settle(item: Item): Promise<PromiseSettledResult<Result>> {
+  async function settle(item: Item, controller: AbortController): Promise<PromiseSettledResult<Result>> {
     try {
-      return { status: 'fulfilled', value: await load(item, stop.signal) };
+      throwIfAborted(controller.signal);
+      return { status: 'fulfilled', value: await load(item, controller.signal) };
     } catch (reason) {
       return { status: 'rejected', reason };
     } finally {
-      running -= 1;
+      running.delete(controller);
       start();
     }
   }
 
   function start(): void {
-    while (!exhausted && !stop.signal.aborted && running < concurrency && pending.length < ahead) {
+    while (!exhausted && !stopped && running.size < concurrency && pending.length < ahead) {
       let next: IteratorResult<Item>;
       try {
         next = items.next();
@@ -74,10 +79,11 @@ async function* generate<Item, Result>(
         exhausted = true;
         return;
       }
-      running += 1;
+      const controller = new AbortController();
+      running.add(controller);
       const item = next.value;
       // on a later turn: a load that settles at once must find itself among the pending
-      pending.push(Promise.resolve().then(() => settle(item)));
+      pending.push(Promise.resolve().then(() => settle(item, controller)));
     }
   }
 
@@ -93,8 +99,8 @@ async function* generate<Item, Result>(
     }
     if (itemsError) throw itemsError.error;
   } finally {
-    signal?.removeEventListener('abort', passOn);
-    stop.abort(signal?.reason);
+    signal?.removeEventListener('abort', stop);
+    stop();
     await Promise.all(pending);
     if (!exhausted) items.return?.();
   }

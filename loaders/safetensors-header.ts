@@ -1,10 +1,11 @@
-// The header of a safetensors file, read strictly. JSON.parse would not do: it forgets duplicate names, takes 1.0 for 1,
-// rounds large integers and lets lone surrogates pass, and each of these lets two readers see two different files.
+// The header of a safetensors file, and every rule that it must keep.
 //
 // Layout: u64 length N (little-endian) | N bytes of UTF-8 JSON | data. The JSON is one object, name -> { dtype, shape,
 // data_offsets: [begin, end) within the data }, and optionally `__metadata__` -> { string: string }.
-import { StamError } from '../engine/errors.ts';
+import { quoteName, StamError } from '../engine/errors.ts';
+import { formatBriefly } from '../engine/shape.ts';
 import type { TensorInfo } from './checkpoint.ts';
+import { clip, JsonReader } from './strict-json.ts';
 
 /** Bytes before the JSON. */
 export const prefixBytes = 8;
@@ -53,10 +54,8 @@ export interface SafetensorsHeader {
 
 /** A tensor in a message: `model.safetensors: head.weight (F32 [400, 768])`. A hostile name is quoted, escaped and cut. */
 export function describeTensor(file: string, name: string, dtype?: string, shape?: readonly number[]): string {
-  const quoted = /^[\w.:/-]{1,200}$/.test(name) ? name : JSON.stringify(name.slice(0, 200));
-  const sizes = shape && (shape.length > 16 ? [...shape.slice(0, 16), '...'] : shape).join(', ');
-  const type = [dtype, sizes !== undefined && `[${sizes}]`].filter(Boolean).join(' ');
-  return `${file}: ${quoted}${type && ` (${type})`}`;
+  const type = [dtype, shape && formatBriefly(shape)].filter(Boolean).join(' ');
+  return `${file}: ${quoteName(name)}${type && ` (${type})`}`;
 }
 
 /**
@@ -102,13 +101,7 @@ export function readHeaderLength(prefix: Uint8Array, file: string, fileBytes: nu
  * Throws bad-checkpoint, naming the place or the tensor, on any deviation.
  */
 export function parseHeader(bytes: Uint8Array, file: string, dataBytes: number): SafetensorsHeader {
-  let text: string;
-  try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch (cause) {
-    throw new StamError('bad-checkpoint', { where: `${file}: header`, problem: 'not valid UTF-8', cause });
-  }
-  const { infos, metadata } = new HeaderReader(text, file).read();
+  const { infos, metadata } = new HeaderReader(bytes, file).read();
   return { tensors: checkSpans(infos, file, dataBytes), metadata };
 }
 
@@ -159,14 +152,6 @@ function shapeBits(shape: readonly number[], elementBits: number): bigint | unde
   return product;
 }
 
-/** How deep arrays and objects may nest in fields that are skipped. The format itself needs three levels. */
-const maxDepth = 32;
-
-// sticky: they match at `lastIndex` or not at all
-const whitespace = /[ \t\n\r]*/y;
-const numberLike = /[-+.\w]*/y;
-const scalar = /(?:true|false|null|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)/y;
-
 interface PartialInfo {
   name?: string;
   dtype?: string;
@@ -174,193 +159,79 @@ interface PartialInfo {
   offsets?: number[];
 }
 
-/** A recursive-descent reader of exactly the JSON that a header may consist of. */
+/** Reads exactly the JSON that a header may consist of. */
 class HeaderReader {
-  private readonly text: string;
-  private readonly file: string;
-  private position = 0;
+  private readonly json: JsonReader;
   /** The tensor that is being read, for messages. */
   private current: PartialInfo = {};
 
-  constructor(text: string, file: string) {
-    this.text = text;
-    this.file = file;
+  constructor(bytes: Uint8Array, file: string) {
+    const where = () => {
+      const { name, dtype, shape } = this.current;
+      return name === undefined ? `${file}: header` : describeTensor(file, name, dtype, shape);
+    };
+    this.json = new JsonReader(bytes, { document: 'header', where, firstByte: prefixBytes });
   }
 
   read(): { infos: TensorSpan[]; metadata: Map<string, string> } {
-    if (this.text.startsWith('\ufeff')) throw this.error('begins with a byte order mark', 'U+FEFF', '{');
     const infos: TensorSpan[] = [];
     const names = new Set<string>();
     let metadata: Map<string, string> | undefined;
-    for (const name of this.members('the header object')) {
+    for (const name of this.json.members('the header object')) {
       if (name === '__metadata__') {
-        if (metadata) throw this.error('__metadata__ is there twice');
+        if (metadata) throw this.json.error('__metadata__ is there twice');
         metadata = this.metadata();
         continue;
       }
       this.current = { name };
-      if (names.has(name)) throw this.error('two tensors have this name');
+      if (names.has(name)) throw this.json.error('two tensors have this name');
       names.add(name);
       infos.push(this.info(name));
       this.current = {};
     }
-    if (this.position < this.text.length) throw this.error('characters after the header object', this.here());
+    this.json.end();
     return { infos, metadata: metadata ?? new Map() };
   }
 
   /** `null` counts as empty, and the last of two equal keys wins: the reference implementation says so. */
   private metadata(): Map<string, string> {
     const metadata = new Map<string, string>();
-    if (this.take('null')) return metadata;
-    for (const key of this.members('__metadata__')) metadata.set(key, this.string('a string in __metadata__'));
+    if (this.json.take('null')) return metadata;
+    for (const key of this.json.members('__metadata__'))
+      metadata.set(key, this.json.string('a string in __metadata__'));
     return metadata;
   }
 
   private info(name: string): TensorSpan {
-    const info = this.current;
-    for (const field of this.members("the tensor's object")) {
+    const { json, current: info } = this;
+    for (const field of json.members("the tensor's object")) {
       if (field === 'dtype') {
         this.refuseTwice(field, info.dtype);
-        const dtype = this.string('a dtype');
+        const dtype = json.string('a dtype');
         if (!dtypeBits.has(dtype)) {
-          throw this.error('unknown dtype', JSON.stringify(clip(dtype)), `one of ${[...dtypeBits.keys()].join(' ')}`);
+          throw json.error('unknown dtype', JSON.stringify(clip(dtype)), `one of ${[...dtypeBits.keys()].join(' ')}`);
         }
         info.dtype = dtype;
       } else if (field === 'shape') {
         this.refuseTwice(field, info.shape);
-        info.shape = this.integers('shape');
+        info.shape = json.integers('shape');
       } else if (field === 'data_offsets') {
         this.refuseTwice(field, info.offsets);
-        info.offsets = this.integers('data_offsets');
+        info.offsets = json.integers('data_offsets');
         if (info.offsets.length !== 2) {
-          throw this.error('data_offsets has a wrong length', `${info.offsets.length} numbers`, '2');
+          throw json.error('data_offsets has a wrong length', `${info.offsets.length} numbers`, '2');
         }
-      } else this.skipValue(3);
+      } else json.anyValue(2);
     }
     const { dtype, shape, offsets } = info;
-    if (dtype === undefined) throw this.error('dtype is missing');
-    if (shape === undefined) throw this.error('shape is missing');
-    if (offsets === undefined) throw this.error('data_offsets is missing');
+    if (dtype === undefined) throw json.error('dtype is missing');
+    if (shape === undefined) throw json.error('shape is missing');
+    if (offsets === undefined) throw json.error('data_offsets is missing');
     const [begin, end] = offsets;
     return { name, dtype, shape, bytes: end - begin, begin, end };
   }
 
   private refuseTwice(field: string, before: unknown): void {
-    if (before !== undefined) throw this.error(`${field} is there twice`);
+    if (before !== undefined) throw this.json.error(`${field} is there twice`);
   }
-
-  /** The keys of an object one by one; who iterates reads the value before asking for the next key. */
-  private *members(what: string): Generator<string> {
-    this.expect('{', `{ at the start of ${what}`);
-    if (this.take('}')) return;
-    do {
-      const key = this.string('a key in quotes');
-      this.expect(':', ':');
-      yield key;
-    } while (this.take(','));
-    this.expect('}', ', or }');
-  }
-
-  /** Yields before each element of an array. */
-  private *elements(what: string): Generator<void> {
-    this.expect('[', `[ at the start of ${what}`);
-    if (this.take(']')) return;
-    do yield;
-    while (this.take(','));
-    this.expect(']', ', or ]');
-  }
-
-  private integers(what: string): number[] {
-    const values: number[] = [];
-    for (const _ of this.elements(what)) {
-      const token = this.match(numberLike);
-      const value = /^(?:0|[1-9][0-9]*)$/.test(token) ? Number(token) : Number.NaN;
-      if (!Number.isSafeInteger(value)) {
-        this.position -= token.length;
-        throw this.error(`bad number in ${what}`, clip(token) || this.here(), 'a plain integer in 0..2^53-1');
-      }
-      values.push(value);
-      this.skipSpace();
-    }
-    return values;
-  }
-
-  private string(expected: string): string {
-    if (this.text[this.position] !== '"') throw this.error('not the JSON of a header', this.here(), expected);
-    let end = this.position + 1;
-    while (end < this.text.length && this.text[end] !== '"') end += this.text[end] === '\\' ? 2 : 1;
-    if (end >= this.text.length) throw this.error('a string does not end');
-    const value = parseString(this.text.slice(this.position, end + 1));
-    if (value === undefined) throw this.error('a bad escape or a control character in a string');
-    if (!value.isWellFormed()) throw this.error('a lone surrogate in a string');
-    this.position = end + 1;
-    this.skipSpace();
-    return value;
-  }
-
-  /** A value that means nothing to the format: it need only be JSON. */
-  private skipValue(depth: number): void {
-    if (depth > maxDepth) throw this.error('nested too deeply', undefined, `at most ${maxDepth} levels`);
-    const next = this.text[this.position];
-    if (next === '{') for (const _ of this.members('an object')) this.skipValue(depth + 1);
-    else if (next === '[') for (const _ of this.elements('an array')) this.skipValue(depth + 1);
-    else if (next === '"') this.string('a string');
-    else if (this.match(scalar) === '') throw this.error('not the JSON of a header', this.here(), 'a value');
-    this.skipSpace();
-  }
-
-  private expect(token: string, expected: string): void {
-    if (!this.take(token)) throw this.error('not the JSON of a header', this.here(), expected);
-  }
-
-  /** Steps over a token and the whitespace around it, if it comes next. */
-  private take(token: string): boolean {
-    this.skipSpace();
-    if (!this.text.startsWith(token, this.position)) return false;
-    this.position += token.length;
-    this.skipSpace();
-    return true;
-  }
-
-  private skipSpace(): void {
-    this.match(whitespace);
-  }
-
-  private match(pattern: RegExp): string {
-    pattern.lastIndex = this.position;
-    const token = pattern.exec(this.text)?.[0] ?? '';
-    this.position += token.length;
-    return token;
-  }
-
-  /** What stands at the position, for messages. */
-  private here(): string {
-    const next = this.text.codePointAt(this.position);
-    return next === undefined ? 'the end of the header' : JSON.stringify(String.fromCodePoint(next));
-  }
-
-  private error(problem: string, got?: string, expected?: string): StamError {
-    const { name, dtype, shape } = this.current;
-    const where = name === undefined ? `${this.file}: header` : describeTensor(this.file, name, dtype, shape);
-    const offset = prefixBytes + new TextEncoder().encode(this.text.slice(0, this.position)).byteLength;
-    return new StamError('bad-checkpoint', {
-      where,
-      problem: `${problem} (byte ${offset} of the file)`,
-      got,
-      expected,
-    });
-  }
-}
-
-/** The value of one JSON string literal, quotes included; undefined when an escape or a character in it is not allowed. */
-function parseString(literal: string): string | undefined {
-  try {
-    return JSON.parse(literal);
-  } catch {
-    return undefined;
-  }
-}
-
-function clip(text: string): string {
-  return text.length > 60 ? `${text.slice(0, 60)}...` : text;
 }

@@ -1,24 +1,39 @@
 // Writes safetensors one tensor at a time, so that a checkpoint of any size is converted in the memory of its largest tensor.
-import { encodeBfloats, encodeHalves, type FloatType, floatTypeBytes } from '../engine/dtype.ts';
+import { encodeBfloats, encodeHalves, type FloatTarget } from '../engine/dtype.ts';
 import { StamError, throwIfAborted } from '../engine/errors.ts';
-import { describeTensor, maxFormatHeaderBytes, prefixBytes } from './safetensors-header.ts';
+import { elementCount } from '../engine/shape.ts';
+import { describeTensor, dtypeBits, maxFormatHeaderBytes, prefixBytes } from './safetensors-header.ts';
 import type { ByteSink } from './source.ts';
 
 /** A tensor to be written. */
-export interface TensorToWrite {
+export type TensorToWrite = FloatsToWrite | BytesToWrite;
+
+interface NamedTensor {
   readonly name: string;
-  /** The element type in the file; values are rounded to nearest, ties to even. */
-  readonly dtype: FloatType;
   readonly shape: readonly number[];
+}
+
+/** A tensor whose elements are converted on the way. */
+export interface FloatsToWrite extends NamedTensor {
+  /** The element type in the file; values are rounded to nearest, ties to even. */
+  readonly dtype: FloatTarget;
   /** The elements, [shape] row-major. Asked for once, when their turn has come. */
   readonly data: () => Float32Array<ArrayBuffer> | Promise<Float32Array<ArrayBuffer>>;
+}
+
+/** A tensor whose elements are written as they are. */
+export interface BytesToWrite extends NamedTensor {
+  /** Any element type of the format. */
+  readonly dtype: string;
+  /** The elements, little-endian, [shape] row-major. Asked for once, when their turn has come. */
+  readonly bytes: () => Uint8Array<ArrayBuffer> | Promise<Uint8Array<ArrayBuffer>>;
 }
 
 /**
  * Writes the header and then each tensor: wide elements first, which aligns every tensor to its element size, otherwise in
  * the given order. Finishes the sink; when anything fails the sink is aborted and nothing of the file remains.
  * Throws bad-input for tensors or metadata the format cannot express and for values that overflow F16, shape-mismatch when
- * `data` does not give the elements of `shape`, and the signal's reason once that is aborted.
+ * what comes is not the elements of `shape`, and the signal's reason once that is aborted.
  */
 export async function writeSafetensors(
   sink: ByteSink,
@@ -28,7 +43,7 @@ export async function writeSafetensors(
 ): Promise<void> {
   try {
     throwIfAborted(signal);
-    const ordered = [...tensors].sort((a, b) => floatTypeBytes[b.dtype] - floatTypeBytes[a.dtype]);
+    const ordered = [...tensors].sort((a, b) => elementBits(b) - elementBits(a));
     await sink.write(encodeHeader(sink.name, ordered, metadata));
     for (const tensor of ordered) {
       await writeTensor(sink, tensor);
@@ -42,20 +57,28 @@ export async function writeSafetensors(
 }
 
 /** A function of its own, so that the elements are out of scope before the next tensor's are asked for. */
-async function writeTensor(sink: ByteSink, { name, dtype, shape, data }: TensorToWrite): Promise<void> {
-  const values = await data();
+async function writeTensor(sink: ByteSink, tensor: TensorToWrite): Promise<void> {
+  const { name, dtype, shape } = tensor;
   const where = describeTensor(sink.name, name, dtype, shape);
-  if (values.length !== elementCount(shape)) {
+  const bytes = 'bytes' in tensor ? await tensor.bytes() : await encode(where, tensor);
+  const expected = byteLength(tensor);
+  if (bytes.byteLength !== expected) {
+    const inElements = (count: number) => `${(8 * count) / elementBits(tensor)}`;
     throw new StamError('shape-mismatch', {
       where,
       problem: 'wrong number of elements',
-      got: `${values.length}`,
-      expected: `${elementCount(shape)}`,
+      got: inElements(bytes.byteLength),
+      expected: inElements(expected),
     });
   }
+  await sink.write(bytes);
+}
+
+async function encode(where: string, { dtype, data }: FloatsToWrite): Promise<Uint8Array<ArrayBuffer>> {
+  const values = await data();
   if (dtype === 'F16') refuseOverflow(where, values);
   const elements = dtype === 'F32' ? values : dtype === 'F16' ? encodeHalves(values) : encodeBfloats(values);
-  await sink.write(new Uint8Array(elements.buffer, elements.byteOffset, elements.byteLength));
+  return new Uint8Array(elements.buffer, elements.byteOffset, elements.byteLength);
 }
 
 /** An infinity where the checkpoint had a number would only be noticed as NaN logits. */
@@ -87,9 +110,11 @@ function encodeHeader(
   }
   const names = new Set(['__metadata__']);
   let begin = 0;
-  for (const { name, dtype, shape } of tensors) {
-    const end = begin + elementCount(shape) * floatTypeBytes[dtype];
+  for (const tensor of tensors) {
+    const { name, dtype, shape } = tensor;
+    const end = begin + byteLength(tensor);
     const where = describeTensor(file, name, dtype, shape);
+    if (!dtypeBits.has(dtype)) throw new StamError('bad-input', { where, problem: 'the format has no such dtype' });
     if (names.has(name)) throw new StamError('bad-input', { where, problem: 'this name is already taken' });
     if (shape.some((size) => !Number.isSafeInteger(size) || size < 0) || !Number.isSafeInteger(end)) {
       throw new StamError('bad-input', { where, problem: 'bad shape', expected: 'non-negative integers' });
@@ -125,6 +150,11 @@ function quote(file: string, text: string): string {
   });
 }
 
-function elementCount(shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, 1);
+function elementBits({ dtype }: TensorToWrite): number {
+  return dtypeBits.get(dtype) ?? 0;
+}
+
+/** A fraction where elements of less than a byte do not fill the last one. */
+function byteLength(tensor: TensorToWrite): number {
+  return (elementCount(tensor.shape) * elementBits(tensor)) / 8;
 }

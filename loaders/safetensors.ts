@@ -1,10 +1,9 @@
 // safetensors by ranges: eight bytes, the header, then each tensor when it is asked for.
-import { decodeFloats } from '../engine/dtype.ts';
 import { StamError } from '../engine/errors.ts';
-import { type Checkpoint, isFloatType } from './checkpoint.ts';
+import type { Checkpoint } from './checkpoint.ts';
+import { onDemandCheckpoint } from './on-demand.ts';
 import {
   defaultMaxHeaderBytes,
-  describeTensor,
   maxFormatHeaderBytes,
   parseHeader,
   prefixBytes,
@@ -39,30 +38,14 @@ async function openHeader(source: ByteSource, { maxHeaderBytes, signal }: Safete
   const dataStart = prefixBytes + readHeaderLength(prefix, source.name, source.size, maxBytes);
   const header = await source.read(prefixBytes, dataStart, signal);
   const { tensors, metadata } = parseHeader(header, source.name, source.size - dataStart);
-  return {
+  return onDemandCheckpoint({
     name: source.name,
     tensors,
     metadata,
-    async read(name, readSignal, allocate) {
-      const tensor = tensors.get(name);
-      if (!tensor) {
-        const where = describeTensor(source.name, name);
-        throw new StamError('missing-tensor', { where, problem: 'there is no such tensor in the file' });
-      }
-      const { dtype, shape, begin, end } = tensor;
-      if (!isFloatType(dtype)) {
-        throw new StamError('unsupported', {
-          where: describeTensor(source.name, name, dtype, shape),
-          problem: 'the elements cannot be read as float32',
-          got: dtype,
-          expected: 'F32, F16 or BF16',
-        });
-      }
-      return decodeFloats(await source.read(dataStart + begin, dataStart + end, readSignal, allocate), dtype);
-    },
-    order: () => [...tensors.keys()],
+    readElements: ({ begin, end }, readSignal, allocate) =>
+      source.read(dataStart + begin, dataStart + end, readSignal, allocate),
     close: () => source.close(),
-  };
+  });
 }
 
 function checkMaxHeaderBytes(value: number): number {

@@ -38,17 +38,20 @@ export function openSynthetic(
     tensors.set(name, { name, dtype: 'F32', shape: [...shape], bytes: 4 * elementCount(name, shape) });
   }
   let closed = false;
+  async function read(name: string, signal?: AbortSignal): Promise<Float32Array<ArrayBuffer>> {
+    throwIfAborted(signal);
+    if (closed) throw new StamError('disposed', { where: source, problem: 'the checkpoint has been closed' });
+    const info = tensors.get(name);
+    if (!info) throw new StamError('missing-tensor', { where: source, problem: `there is no tensor ${name}` });
+    return syntheticTensor(seed, name, info.shape);
+  }
   return {
     name: source,
     tensors,
     metadata: new Map(metadata),
-    async read(name, signal) {
-      throwIfAborted(signal);
-      if (closed) throw new StamError('disposed', { where: source, problem: 'the checkpoint has been closed' });
-      const info = tensors.get(name);
-      if (!info) throw new StamError('missing-tensor', { where: source, problem: `there is no tensor ${name}` });
-      return syntheticTensor(seed, name, info.shape);
-    },
+    leftOut: [],
+    read,
+    readBytes: async (name, signal) => new Uint8Array((await read(name, signal)).buffer),
     order: () => [...tensors.keys()],
     async close() {
       closed = true;

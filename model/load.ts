@@ -9,11 +9,15 @@ import type { TensorSource } from '../engine/weights.ts';
 import type { StamConfig } from './config.ts';
 import { configFromCheckpoint, configName, namedConfig } from './config.ts';
 import { labelsFor } from './labels.ts';
+import { exactPicture, isPictures, PictureInputs } from './picture-inputs.ts';
+import type { PictureSource } from './pictures.ts';
+import { PictureReader } from './pictures.ts';
 import type { Prediction } from './predictions.ts';
 import { topPredictions } from './predictions.ts';
 import type { DecodedFrames } from './preprocess.ts';
 import type { StamModelOptions } from './stam-model.ts';
 import { StamModel } from './stam-model.ts';
+import type { FrameStream, StreamFrame } from './stream.ts';
 
 /** Named tensors with the metadata that came with them: what openSafetensors() and openSynthetic() give. */
 export type StamSource = TensorSource & { readonly metadata: ReadonlyMap<string, string> };
@@ -29,18 +33,45 @@ export interface LoadStamOptions extends StamModelOptions {
 }
 
 /**
- * [V, F, 3, S, S], float32 in 0..1; or the decoded pictures of V videos, F each, of any size, which are resized and cropped on the GPU,
- * byte for byte as the official infer.py does it.
+ * V videos: [V, F, 3, S, S] in float32, 0..1, in the host's memory or (each row padded to a multiple of four) in the GPU's; the decoded
+ * pictures of V videos, F each; or V F pictures that the browser holds or that lie in textures. Pictures are of any size: they are
+ * resized and cropped on the GPU, with the integers of the official infer.py.
  */
-export type StamFrames = Float32Array<ArrayBuffer> | readonly DecodedFrames[];
+export type StamFrames = Float32Array<ArrayBuffer> | GPUBuffer | readonly DecodedFrames[] | readonly PictureSource[];
+
+/** How logits() reads the frames, and until when. */
+export interface RunStamOptions {
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * How frames of video (VideoFrame) become R G B. 'exact', the default: their bytes are copied and converted as the official pipeline
+   * does it, by BT.601 whatever the video says. 'fast': the GPU reads them where they are, converted by the browser as the video says,
+   * which for HD video are other values.
+   */
+  readonly colors?: 'exact' | 'fast' | undefined;
+}
 
 /** What classify() takes beside the frames; everything may be left out. */
-export interface ClassifyOptions {
+export interface ClassifyOptions extends RunStamOptions {
   /** How many classes to give of each video: 5. */
   readonly topk?: number | undefined;
-  /** Names of the classes, by number. */
+  /** Names of the classes, by number; by default Kinetics-400's where there are 400. */
   readonly labels?: readonly string[] | undefined;
-  readonly signal?: AbortSignal | undefined;
+}
+
+/** The last F frames of a stream: each new one costs one pass of the spatial transformer, a prediction one of the temporal. */
+export interface StamStream {
+  /** Frames that a prediction would be of: at most F, and at least F are needed for one. */
+  readonly length: number;
+  /** Adds a frame: [3, S, S], one decoded picture, or one of the browser's or in a texture, which may change once this has settled. */
+  push(frame: StreamFrame, options?: RunStamOptions): Promise<void>;
+  /** The `topk` most probable classes of the last F frames. Throws bad-input before there are as many. */
+  predict(options?: ClassifyOptions): Promise<readonly Prediction[]>;
+  /** The logits of the last F frames, [classes]. Throws bad-input before there are as many. */
+  logits(options?: { readonly signal?: AbortSignal | undefined }): Promise<Float32Array<ArrayBuffer>>;
+  /** Forgets all frames. */
+  reset(): Promise<void>;
+  /** Frees the stream's memory; the model stays. */
+  dispose(): void;
 }
 
 /** What is running, and how. */
@@ -60,18 +91,21 @@ export interface StamInfo {
 export interface Stam {
   readonly config: StamConfig;
   /** V videos -> [V, classes]. Calls may overlap; they are queued. Throws bad-input for what is no whole number of videos. */
-  logits(frames: StamFrames, options?: { signal?: AbortSignal }): Promise<Float32Array<ArrayBuffer>>;
+  logits(frames: StamFrames, options?: RunStamOptions): Promise<Float32Array<ArrayBuffer>>;
   /**
    * The `topk` (5) most probable classes of each of V videos, best first. Frames as logits() takes them; labels are those of the
    * options, else Kinetics-400's for a model of 400 classes, else null.
    */
   classify(frames: StamFrames, options?: ClassifyOptions): Promise<readonly (readonly Prediction[])[]>;
   /**
-   * Records one forward of V videos into the caller's encoder and returns the buffer of logits, [V, classes] in float32, each row
-   * padded to a multiple of four. Nothing is submitted or read back. `frames`, [V, F, 3, S, S] in float32, each row padded likewise,
-   * is read while the commands run. The buffer is valid until the next call with as many videos.
+   * Records one forward of V videos into the caller's encoder and resolves with the buffer of logits, [V, classes] in float32, each row
+   * padded to a multiple of four. Nothing is submitted or read back. `frames` is a buffer as StamFrames has it, or V F pictures:
+   * textures and frames of video are read while the commands run, other pictures are copied now. The buffer is valid until the next
+   * call for as many videos.
    */
-  encode(encoder: GPUCommandEncoder, frames: GPUBuffer, videos?: number): Promise<GPUBuffer>;
+  encode(encoder: GPUCommandEncoder, frames: GPUBuffer | readonly PictureSource[], videos?: number): Promise<GPUBuffer>;
+  /** Begins a stream of frames. */
+  stream(): Promise<StamStream>;
   info(): Promise<StamInfo>;
   memory(): MemoryStatistics;
   /** Frees all memory; the device too if it was not the caller's. Safe to call twice. */
@@ -91,24 +125,34 @@ export async function loadStam(source: StamSource, options: LoadStamOptions = {}
     device.dispose();
     throw error;
   }
-  const logits: Stam['logits'] = async (frames, runOptions = {}) => {
-    return (await model.run(frames, runOptions)).get('logits') ?? new Float32Array();
+  const reader = new PictureReader(device, model.recipe);
+  const inputs = new PictureInputs(device, config, reader);
+  const logits: Stam['logits'] = async (frames, { signal, colors } = {}) => {
+    throwIfAborted(signal);
+    const { input, release } = await inputs.of(frames, colors);
+    try {
+      return (await model.run(input, { signal })).get('logits') ?? new Float32Array();
+    } finally {
+      release();
+    }
   };
   return {
     config,
     logits,
-    async classify(frames, { topk = 5, labels, signal } = {}) {
+    async classify(frames, { topk = 5, labels, ...runOptions } = {}) {
       const { classes } = config;
       const names = labelsFor(classes, labels);
-      const all = await logits(frames, signal && { signal });
+      const all = await logits(frames, runOptions);
       return Array.from({ length: all.length / classes }, (_, video) =>
         topPredictions(all.subarray(video * classes, (video + 1) * classes), topk, names),
       );
     },
-    async encode(encoder, frames, videos = 1) {
-      const program = await model.program(videos);
-      program.encode(encoder, { frames });
-      return program.output('logits');
+    async encode(encoder, frames, videos) {
+      if (!isPictures(frames)) return await encodeBuffer(model, encoder, frames, videos ?? 1);
+      return await encodeBuffer(model, encoder, await inputs.encode(encoder, frames), inputs.videosIn(frames));
+    },
+    async stream() {
+      return streamOf(await model.stream(), config);
     },
     async info() {
       const { plan } = await model.program(1);
@@ -131,9 +175,33 @@ export async function loadStam(source: StamSource, options: LoadStamOptions = {}
     },
     memory: () => device.memory.statistics(),
     dispose() {
+      reader.dispose();
+      inputs.dispose();
       model.dispose();
       device.dispose();
     },
+  };
+}
+
+async function encodeBuffer(model: StamModel, encoder: GPUCommandEncoder, frames: GPUBuffer, videos: number) {
+  const program = await model.program(videos);
+  program.encode(encoder, { frames });
+  return program.output('logits');
+}
+
+function streamOf(frames: FrameStream, { classes }: StamConfig): StamStream {
+  return {
+    get length() {
+      return frames.length;
+    },
+    push: (frame, { signal, colors } = {}) => frames.push(exactPicture(frame, colors), signal),
+    async predict({ topk = 5, labels, signal } = {}) {
+      const names = labelsFor(classes, labels);
+      return topPredictions(await frames.logits(signal), topk, names);
+    },
+    logits: ({ signal } = {}) => frames.logits(signal),
+    reset: () => frames.reset(),
+    dispose: () => frames.dispose(),
   };
 }
 

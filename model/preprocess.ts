@@ -9,16 +9,21 @@ import type { RunInputs } from '../engine/program.ts';
 import { Program } from '../engine/program.ts';
 import { quads } from '../engine/shape.ts';
 import { Weights } from '../engine/weights.ts';
-import type { Axis, Taps } from '../shaders/index.ts';
-import { byteLevels, resample, resampleTaps, tapsInput } from '../shaders/index.ts';
+import type { Axis, PixelFormat, Taps } from '../shaders/index.ts';
+import { byteLevels, pictureBytes, resample, resampleTaps, tapsInput } from '../shaders/index.ts';
+import { RecentlyUsed } from './recently-used.ts';
 
 /** Pictures of one video, all of one size. */
 export interface DecodedFrames {
   /** In pixels. */
   readonly width: number;
   readonly height: number;
-  /** [F, H, W, 3]: R, G and B of each pixel, dense. */
+  /** The pictures one after another, dense: [F, H, W, 3] unless `format` says otherwise. */
   readonly data: Uint8Array<ArrayBuffer>;
+  /** RGB by default. Planes (I420, NV12) become R G B as swscale's BT.601 converter does it. */
+  readonly format?: PixelFormat | undefined;
+  /** Of planes: whether luma is 0..255 rather than 16..235, as video has it by default. */
+  readonly fullRange?: boolean | undefined;
 }
 
 /** What becomes of a picture. */
@@ -71,9 +76,9 @@ function centred(length: number, size: number): number {
 /** Bytes of pictures that go to the GPU at a time: a video of large pictures must not take memory for all of them at once. */
 const passBytes = 32 * 2 ** 20;
 
-interface Pictures {
-  readonly width: number;
-  readonly height: number;
+interface Pictures extends Required<Omit<DecodedFrames, 'data'>> {
+  readonly format: PixelFormat;
+  readonly fullRange: boolean;
   readonly frames: number;
 }
 
@@ -89,7 +94,12 @@ const maxKept = 4;
 export class Preprocessor {
   readonly #device: Device;
   readonly #recipe: CropRecipe;
-  readonly #ready = new Map<string, Promise<Ready>>();
+  readonly #ready = new RecentlyUsed<Promise<Ready>>(maxKept, (ready) => {
+    ready.then(
+      ({ program }) => program.dispose(),
+      () => undefined,
+    );
+  });
 
   constructor(device: Device, recipe: CropRecipe) {
     this.#device = device;
@@ -98,39 +108,21 @@ export class Preprocessor {
 
   /**
    * Submits the work for one video; the buffer, [F, 3, S, S] in float32 and rowLayout, holds the result once the GPU has done that, and
-   * until the next call for pictures of this size. Throws bad-input for pictures that are empty or whose bytes are not F H W 3.
+   * until the next call for pictures of this size. Throws bad-input for pictures that are empty or have other bytes than their format takes.
    */
   async submit(video: DecodedFrames, frames: number, signal?: AbortSignal): Promise<GPUBuffer> {
     const pictures = checkPictures(video, frames);
-    const { program, inputs } = await this.#program(pictures);
-    const pixels = rowLayoutBytes(video, frames);
+    const { program, inputs } = await this.#ready.get(JSON.stringify(pictures), () =>
+      prepare(this.#device, this.#recipe, pictures),
+    );
+    const pixels = rowLayoutBytes(video.data, frames);
     const { computed } = await program.execute({ ...inputs, pixels }, { signal });
     computed.catch(() => undefined); // what goes wrong on the GPU shows where its result is read
     return program.output('frames');
   }
 
   dispose(): void {
-    for (const key of [...this.#ready.keys()]) this.#forget(key);
-  }
-
-  #program(pictures: Pictures): Promise<Ready> {
-    const key = `${pictures.width}x${pictures.height}x${pictures.frames}`;
-    const known = this.#ready.get(key);
-    this.#ready.delete(key);
-    const ready = known ?? prepare(this.#device, this.#recipe, pictures);
-    ready.catch(() => this.#ready.delete(key));
-    this.#ready.set(key, ready); // the last key is the one used last
-    const [oldest] = this.#ready.keys();
-    if (this.#ready.size > maxKept) this.#forget(oldest);
-    return ready;
-  }
-
-  #forget(key: string): void {
-    this.#ready.get(key)?.then(
-      ({ program }) => program.dispose(),
-      () => undefined,
-    );
-    this.#ready.delete(key);
+    this.#ready.clear();
   }
 }
 
@@ -145,13 +137,13 @@ async function prepare(device: Device, recipe: CropRecipe, pictures: Pictures): 
   return { program, inputs: { across: words(across), down: words(down), levels: byteLevels() } };
 }
 
-/** `pixels` [F, ceil(H W 3 / 4)] words -> `frames` [F, 3, S, S]. */
+/** `pixels` [F, words of a picture] -> `frames` [F, 3, S, S]. */
 function preprocessGraph(
-  { width, height, frames }: Pictures,
+  { width, height, format, fullRange, frames }: Pictures,
   { size, across, down }: { size: number; across: Taps; down: Taps },
 ): Graph {
   const graph = new Graph();
-  const words = Math.ceil((width * height * 3) / 4);
+  const words = Math.ceil(pictureBytes(format, width, height) / 4);
   const value = graph.activation('frames', [frames, 3, size, size], 'f32');
   const tables = { across: tapsInput(graph, 'across', across), down: tapsInput(graph, 'down', down) };
   const levels = graph.input('levels', [256], 'f32');
@@ -161,6 +153,8 @@ function preprocessGraph(
     const pixels = graph.input('pixels', [Math.min(perPass, frames - start), words], 'u32', part);
     resample(graph, pixels, {
       name: 'preprocess',
+      format,
+      fullRange,
       width,
       height,
       across: { taps: across, table: tables.across },
@@ -173,21 +167,26 @@ function preprocessGraph(
   return graph;
 }
 
-function checkPictures({ width, height, data }: DecodedFrames, frames: number): Pictures {
+function checkPictures(
+  { width, height, data, format = 'RGB', fullRange = false }: DecodedFrames,
+  frames: number,
+): Pictures {
   const isSize = (value: number) => Number.isSafeInteger(value) && value > 0;
-  const expected = frames * width * height * 3;
-  if (isSize(width) && isSize(height) && data.byteLength === expected) return { width, height, frames };
+  const expected = frames * pictureBytes(format, width, height);
+  if (isSize(width) && isSize(height) && data.byteLength === expected) {
+    return { width, height, format, fullRange, frames };
+  }
   throw new StamError('bad-input', {
     where: 'decoded frames',
     problem: 'the bytes are not those of the pictures',
     got: `${data.byteLength} bytes`,
-    expected: `${expected} (${frames} pictures of ${width}x${height}, three bytes a pixel)`,
+    expected: `${expected} (${frames} pictures of ${width}x${height} in ${format})`,
   });
 }
 
 /** The words of the pictures, each picture beginning at a multiple of four words. No copy where they lie so already. */
-function rowLayoutBytes({ width, height, data }: DecodedFrames, frames: number): Uint32Array<ArrayBuffer> {
-  const bytes = width * height * 3;
+function rowLayoutBytes(data: Uint8Array<ArrayBuffer>, frames: number): Uint32Array<ArrayBuffer> {
+  const bytes = data.byteLength / frames;
   const pitch = 16 * Math.ceil(bytes / 16);
   if (pitch === bytes && data.byteOffset % 4 === 0) {
     return new Uint32Array(data.buffer, data.byteOffset, data.byteLength / 4);

@@ -8,6 +8,7 @@ import type { Choose, Plan } from '../engine/plan.ts';
 import { createPlan } from '../engine/plan.ts';
 import type { Outputs, RunInput, RunOptions } from '../engine/program.ts';
 import { Program } from '../engine/program.ts';
+import { elementCount } from '../engine/shape.ts';
 import type { TextStore } from '../engine/text-store.ts';
 import { chooseTuned } from '../engine/tuner.ts';
 import type { TuneMode, TuningOutcome } from '../engine/tuning.ts';
@@ -15,9 +16,11 @@ import { obtainTuning } from '../engine/tuning.ts';
 import type { TensorSource } from '../engine/weights.ts';
 import { Weights } from '../engine/weights.ts';
 import type { StamConfig } from './config.ts';
-import type { DecodedFrames } from './preprocess.ts';
+import { PictureReader } from './pictures.ts';
+import type { CropRecipe, DecodedFrames } from './preprocess.ts';
 import { defaultZoom, Preprocessor } from './preprocess.ts';
-import { framesPerPass, stamGraph } from './stam.ts';
+import { framesPerPass, spatialGraph, stamGraph, temporalGraph } from './stam.ts';
+import { FrameStream } from './stream.ts';
 
 /** How numbers are stored: 'auto' is f16 on a GPU that computes with it, else f32. */
 export type DType = StorageType | 'auto';
@@ -28,6 +31,9 @@ export interface LoadProgress {
   readonly loaded: number;
   readonly total: number;
 }
+
+/** What a model runs on. */
+export type ModelInput = Float32Array<ArrayBuffer> | GPUBuffer | readonly DecodedFrames[];
 
 export interface StamModelOptions {
   readonly dtype?: DType | undefined;
@@ -66,6 +72,8 @@ export class StamModel {
   readonly device: Device;
   /** Where the choice of kernels comes from, and what was tried. */
   readonly tuning: TuningOutcome;
+  /** What becomes of pictures. */
+  readonly recipe: CropRecipe;
   readonly #weights: Weights;
   readonly #planner: Planner;
   readonly #programs = new Map<number, Promise<Program>>();
@@ -86,7 +94,8 @@ export class StamModel {
     this.tuning = tuning;
     this.#planner = planner;
     this.#weights = weights;
-    this.#preprocessor = new Preprocessor(this.device, { size: this.config.imageSize, zoom });
+    this.recipe = { size: this.config.imageSize, zoom };
+    this.#preprocessor = new Preprocessor(this.device, this.recipe);
   }
 
   /**
@@ -161,12 +170,12 @@ export class StamModel {
   }
 
   /**
-   * `frames` [V F, 3, S, S], float32 in 0..1, or the decoded pictures of V videos, F each, which are resized and cropped as infer.py
-   * does it -> `logits` [V, classes] and whatever else `keep` asks for, by module path. Calls may overlap; they run one after another,
+   * `frames` [V F, 3, S, S], float32 in 0..1, in the host's memory or in rowLayout in the GPU's, or the decoded pictures of V videos, F
+   * each, which are resized and cropped as infer.py does it -> `logits` [V, classes] and whatever else `keep` asks for, by module path. Calls may overlap; they run one after another,
    * the next being submitted while one computes. Throws bad-input for what is no whole number of videos.
    */
   run(
-    frames: Float32Array<ArrayBuffer> | readonly DecodedFrames[],
+    frames: ModelInput,
     options: RunOptions & { keep?: ((name: string) => boolean) | undefined } = {},
   ): Promise<Outputs> {
     const before = this.#inFlight.slice(-maxInFlight)[0] ?? Promise.resolve();
@@ -177,6 +186,28 @@ export class StamModel {
     this.#inFlight.push(over);
     void over.then(() => this.#inFlight.splice(this.#inFlight.indexOf(over), 1));
     return result;
+  }
+
+  /** A stream of frames on this model's weights. The caller disposes of it. */
+  async stream(): Promise<FrameStream> {
+    this.#check();
+    const { device, config, storage } = this;
+    const programs: Program[] = [];
+    const program = async (plan: Plan) => {
+      const made = await Program.create(device, plan, this.#weights);
+      programs.push(made);
+      return made;
+    };
+    try {
+      const spatial = await program(this.#planner.planOf(spatialGraph(config, storage)));
+      const temporal = await program(this.#planner.planOf(temporalGraph(config, storage)));
+      const preprocessor = new Preprocessor(device, this.recipe);
+      const reader = new PictureReader(device, this.recipe);
+      return await FrameStream.create({ device, config, storage, spatial, temporal, preprocessor, reader });
+    } catch (error) {
+      for (const made of programs) made.dispose();
+      throw error;
+    }
   }
 
   /** Shapes of what run() returns with this `keep`. */
@@ -201,11 +232,11 @@ export class StamModel {
 
   /** Settles when everything is submitted, with what waits for the outputs. */
   async #submit(
-    frames: Float32Array<ArrayBuffer> | readonly DecodedFrames[],
+    frames: ModelInput,
     { keep, ...options }: RunOptions & { keep?: ((name: string) => boolean) | undefined },
   ): Promise<() => Promise<Outputs>> {
     this.#check();
-    const videos = frames instanceof Float32Array ? this.#videosIn(frames) : atLeastOne(frames.length);
+    const videos = this.#videosIn(frames);
     const input = { frames: await this.#pixels(frames, videos, options.signal) };
     if (!keep) return await (await this.#program(videos)).submit(input, options);
     const program = await Program.create(this.device, this.#planner.plan(videos, keep), this.#weights);
@@ -219,14 +250,11 @@ export class StamModel {
   }
 
   /** The input of a program: packed rows of the host's, or a buffer into which the queue has been told to put them. */
-  async #pixels(
-    frames: Float32Array<ArrayBuffer> | readonly DecodedFrames[],
-    videos: number,
-    signal: AbortSignal | undefined,
-  ): Promise<RunInput> {
+  async #pixels(frames: ModelInput, videos: number, signal: AbortSignal | undefined): Promise<RunInput> {
     const { imageSize, frames: count } = this.config;
     const shape = [videos * count, 3, imageSize, imageSize];
     if (frames instanceof Float32Array) return rowLayout.pack(frames, shape);
+    if (isOnGpu(frames)) return frames;
     const batch = await this.#batchBuffer(4 * rowLayout.elements(shape));
     const bytes = (4 * rowLayout.elements(shape)) / videos;
     for (const [i, video] of frames.entries()) {
@@ -248,15 +276,20 @@ export class StamModel {
     return this.#batch;
   }
 
-  #videosIn(frames: Float32Array): number {
+  #videosIn(frames: ModelInput): number {
+    if (!(frames instanceof Float32Array || isOnGpu(frames))) return atLeastOne(frames.length);
     const { imageSize, frames: count } = this.config;
-    const perVideo = count * 3 * imageSize * imageSize;
-    const videos = frames.length / perVideo;
+    const shape = [count, 3, imageSize, imageSize];
+    const [length, perVideo, unit] =
+      frames instanceof Float32Array
+        ? [frames.length, elementCount(shape), 'elements']
+        : [frames.size, 4 * rowLayout.elements(shape), 'bytes'];
+    const videos = length / perVideo;
     if (Number.isInteger(videos) && videos > 0) return videos;
     throw new StamError('bad-input', {
       where: 'frames',
       problem: 'not a whole number of videos',
-      got: `${frames.length} elements`,
+      got: `${length} ${unit}`,
       expected: `a multiple of ${perVideo} ([V, ${count}, 3, ${imageSize}, ${imageSize}])`,
     });
   }
@@ -275,6 +308,10 @@ export class StamModel {
   #check(): void {
     if (this.#disposed) throw new StamError('disposed', { where: 'model', problem: 'it was disposed of' });
   }
+}
+
+function isOnGpu(frames: ModelInput): frames is GPUBuffer {
+  return 'mapState' in frames;
 }
 
 function atLeastOne(videos: number): number {
@@ -317,6 +354,11 @@ export class Planner {
   }
 
   plan(videos: number, keep?: (name: string) => boolean): Plan {
-    return createPlan(this.graph(videos, keep), this.device.capabilities, this.choose);
+    return this.planOf(this.graph(videos, keep));
+  }
+
+  /** The plan of a graph of the same weights, its kernels chosen alike. */
+  planOf(graph: Graph): Plan {
+    return createPlan(graph, this.device.capabilities, this.choose);
   }
 }

@@ -36,6 +36,26 @@ export function stamGraph(config: StamConfig, { videos, storage, framesPerPass, 
   return graph;
 }
 
+/** The network's first part on one frame: `frames` [1, 3, S, S] in 0..1 -> `frame_features` [1, C]. */
+export function spatialGraph(config: StamConfig, storage: StorageType): Graph {
+  const graph = new Graph();
+  const { imageSize, channels } = config;
+  const features = graph.activation('frame_features', [1, channels], storage);
+  const frames = graph.input('frames', [1, 3, imageSize, imageSize], 'f32');
+  spatialTransformer(graph, config, frames, { features, storage, part: { start: 0, of: 1 } });
+  graph.keep('frame_features', features);
+  return graph;
+}
+
+/** Its second part on the features of one video: `features` [F, C] -> `logits` [1, classes]. */
+export function temporalGraph(config: StamConfig, storage: StorageType): Graph {
+  const graph = new Graph();
+  const features = graph.input('features', [config.frames, config.channels], storage);
+  const video = temporalTransformer(graph, config, features, 1);
+  graph.keep('logits', dense(graph, 'head', video, config.classes, { result: 'f32' }));
+  return graph;
+}
+
 /** A ViT on each frame: [F, 3, S, S] -> rows of `features` [V F, C], the normalised class tokens. */
 function spatialTransformer(
   graph: Graph,

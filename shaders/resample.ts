@@ -6,8 +6,12 @@ import { StamError } from '../engine/errors.ts';
 import type { AnyValue, Graph, Part, Value } from '../engine/graph.ts';
 import { linearGrid } from '../engine/kernel.ts';
 import { quads } from '../engine/shape.ts';
+import { formatTexts, type PixelFormat, pictureBytes } from './pixels.ts';
 import columnsSource from './resample-columns.wgsl';
 import rowsSource from './resample-rows.wgsl';
+import textureSource from './resample-texture.wgsl';
+import imageExternal from './shared/image-external.wgsl';
+import imageTexture from './shared/image-texture.wgsl';
 import tapsSource from './shared/taps.wgsl';
 
 /** One axis of a resize, of which only the outputs from `first` on are wanted. Lengths are in pixels. */
@@ -79,35 +83,76 @@ export function tapsInput(graph: Graph, name: string, { table }: Taps): Value<'u
   return graph.input(name, [table.length], 'u32');
 }
 
-export interface ResampleOptions {
+interface Crop {
   readonly name: string;
-  /** W and H of the picture. */
-  readonly width: number;
-  readonly height: number;
   /** Of the S columns and the S rows of the result. */
   readonly across: { readonly taps: Taps; readonly table: AnyValue };
   readonly down: { readonly taps: Taps; readonly table: AnyValue };
   /** byteLevels(), [256]. */
   readonly levels: Value;
+}
+
+export interface ResampleOptions extends Crop {
+  readonly format: PixelFormat;
+  /** Of planes: whether luma is 0..255 rather than 16..235. */
+  readonly fullRange: boolean;
+  /** W and H of the picture. */
+  readonly width: number;
+  readonly height: number;
   /** The result, [F, 3, S, S] in f32, and which of its frames are made here. */
   readonly into: { readonly value: Value; readonly part: Part };
 }
 
 /**
- * Pictures of dense R G B bytes, `pixels` [F, ceil(H W 3 / 4)] words -> F frames of `into` [.., 3, S, S], each byte turned into a
- * float. Throws shape-mismatch when the pixels are too few for such pictures.
+ * One picture in a texture, or with `external` in a frame of video -> [1, 3, S, S], as resample() does it. Texels count as bytes: 255
+ * times their value, rounded.
+ */
+export function resampleTexture(
+  graph: Graph,
+  image: AnyValue,
+  { name, across, down, levels, size, external }: Crop & { readonly size: number; readonly external: boolean },
+): Value {
+  const output = graph.activation(name, [1, 3, size, size], 'f32');
+  const columns = 4 * quads(size);
+  graph.add({
+    name,
+    operator: 'resample',
+    inputs: { image, across: across.table, down: down.table, levels },
+    outputs: { output },
+    flops: 6 * size * size * (across.taps.reach + 1) * down.taps.reach,
+    candidates: () => [
+      {
+        name: 'resample-texture',
+        variant: external ? 'external' : 'texture',
+        source: textureSource,
+        imports: { image: external ? imageExternal : imageTexture, taps: tapsSource },
+        constants: {},
+        params: { columns, size, reach_across: across.taps.reach, reach_down: down.taps.reach },
+        workgroups: [Math.ceil(columns / 8), Math.ceil(size / 8), 1],
+        features: [],
+      },
+    ],
+  });
+  return output;
+}
+
+/**
+ * Pictures of dense bytes, `pixels` [F, words of a picture] -> F frames of `into` [.., 3, S, S], each byte turned into a float.
+ * Throws shape-mismatch when the pixels are too few for such pictures.
  */
 export function resample(graph: Graph, pixels: AnyValue, options: ResampleOptions): void {
-  const { name, width, height, across, down, levels, into } = options;
+  const { name, format, fullRange, width, height, across, down, levels, into } = options;
+  const { label, text, constants } = formatTexts[format];
   const [frames, words] = pixels.shape;
   const size = into.value.shape.at(-1) ?? 0;
   const columns = 4 * quads(size);
-  if (words < Math.ceil((width * height * 3) / 4)) {
+  const bytes = pictureBytes(format, width, height);
+  if (4 * words < bytes) {
     throw new StamError('shape-mismatch', {
       where: name,
-      problem: 'the frames have too few bytes',
+      problem: 'the pictures have too few bytes',
       got: `${4 * words}`,
-      expected: `${width * height * 3} (${width}x${height} pixels of three)`,
+      expected: `${bytes} (${format}, ${width}x${height})`,
     });
   }
   const [firstRow, endRow] = rowsRead(down.taps);
@@ -123,13 +168,15 @@ export function resample(graph: Graph, pixels: AnyValue, options: ResampleOption
     candidates: () => [
       {
         name: 'resample-rows',
-        variant: 'rgb',
+        variant: label,
         source: rowsSource,
-        imports: { taps: tapsSource },
-        constants: {},
+        imports: { taps: tapsSource, pixels: text },
+        constants,
         params: {
           count,
           width,
+          height,
+          full_range: fullRange ? 1 : 0,
           first_row: firstRow,
           rows,
           columns,

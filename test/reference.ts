@@ -208,6 +208,34 @@ export function crop(
   return output;
 }
 
+/**
+ * Planes of luma [H, W] and chroma [H / 2, W / 2], rounded up, to R G B bytes [H, W, 3]: swscale's converter for x86 (FFmpeg
+ * libswscale/yuv2rgb.c), BT.601, each chroma sample used for two by two pixels. Products are cut to their upper 16 bits.
+ */
+export function planesToRgb(
+  [luma, u, v]: readonly [Uint8Array, Uint8Array, Uint8Array],
+  width: number,
+  { fullRange }: { fullRange: boolean },
+): Uint8Array {
+  // coefficients of yuv2rgb.c's table for BT.601 in units of 2^-16, brought to units of 2^-13 as the SIMD code has them
+  const scale = (coefficient: number) => Math.floor(coefficient / 8 + 0.5);
+  const stretch = (coefficient: number) => Math.trunc((coefficient * 224) / 255);
+  const [red, blue, greenU, greenV] = [104597, 132201, -25675, -53279].map((c) => scale(fullRange ? stretch(c) : c));
+  const gain = scale(fullRange ? 65536 : Math.trunc((65536 * 255) / 219));
+  const upper = (product: number) => Math.floor(product / 65536);
+  const output = new Uint8ClampedArray(luma.length * 3);
+  for (let i = 0; i < luma.length; i++) {
+    const [x, y] = [i % width, Math.floor(i / width)];
+    const chroma = (y >> 1) * Math.ceil(width / 2) + (x >> 1);
+    const bright = upper((8 * luma[i] - (fullRange ? 0 : 128)) * gain);
+    const [du, dv] = [8 * u[chroma] - 1024, 8 * v[chroma] - 1024];
+    output[3 * i] = bright + upper(dv * red);
+    output[3 * i + 1] = bright + upper(du * greenU) + upper(dv * greenV);
+    output[3 * i + 2] = bright + upper(du * blue);
+  }
+  return new Uint8Array(output.buffer);
+}
+
 /** ToTensor: bytes [H, W, 3] -> float32 in 0..1, [3, H, W]. */
 export function toTensor(pixels: Uint8Array): Float32Array {
   const plane = pixels.length / 3;

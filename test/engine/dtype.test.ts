@@ -147,6 +147,14 @@ describe('bfloat16', () => {
 });
 
 describe('decodeFloats', () => {
+  test('F64 rounds to nearest, ties to even, at any alignment', () => {
+    const values = [1 / 3, 1 + 2 ** -24, 1 + 3 * 2 ** -24, 3.5e38, -(2 ** -150), 5e-324];
+    const rounded = [Math.fround(1 / 3), 1, 1 + 2 ** -22, Number.POSITIVE_INFINITY, -0, 0];
+    const shifted = new Uint8Array(8 * values.length + 3);
+    shifted.set(new Uint8Array(Float64Array.from(values).buffer), 3);
+    expect(decodeFloats(shifted.subarray(3), 'F64')).toEqual(Float32Array.from(rounded));
+  });
+
   const values = [1, -2.5, 0, 65504, Number.NEGATIVE_INFINITY];
   test.each(['F32', 'F16', 'BF16'] as const)('%s at any alignment', (type) => {
     const floats = Float32Array.from(type === 'BF16' ? values.map((v) => (v === 65504 ? 65536 : v)) : values);

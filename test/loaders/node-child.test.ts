@@ -1,3 +1,5 @@
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
 import { describe, expect, test } from 'vitest';
 import { type ChildOptions, runChild } from '../../loaders/node-child.ts';
 
@@ -76,6 +78,11 @@ describe('a run', () => {
     expect(lines).toBe(10_001);
   });
 
+  test.each([0, Number.NaN, 2 ** 31])('a timeout of %d is refused', async (timeoutMs) => {
+    const message = `timeoutMs: no such timeout; got ${timeoutMs}, expected 1 to 2147483647 ms`;
+    await expect(runScript('', { timeoutMs }).end).rejects.toMatchObject({ code: 'bad-input', message });
+  });
+
   test('one that a signal ended is no success', async () => {
     const { end } = runScript(`process.kill(process.pid, 'SIGKILL')`);
     expect(await end).toMatchObject({ ok: false, status: 'killed by SIGKILL' });
@@ -129,11 +136,28 @@ describe('no process is left', () => {
     expect(output()).toBe('');
   });
 
-  test('and no listener on the signal or the process', async () => {
+  test('and no listener on the process, which has one for all of them', async () => {
     const before = process.listenerCount('exit');
-    const { end } = runScript('', { signal: new AbortController().signal });
+    const runs = Array.from({ length: 12 }, () => runScript('').end);
     expect(process.listenerCount('exit')).toBe(before + 1);
-    await end;
+    await Promise.all(runs);
     expect(process.listenerCount('exit')).toBe(before);
+  });
+
+  test('after the process that started it', async () => {
+    // in a process of its own: it imports the module as TypeScript, which only a bundler's output lets Node do
+    const { outputFiles } = await build({
+      entryPoints: [fileURLToPath(new URL('../../loaders/node-child.ts', import.meta.url))],
+      bundle: true,
+      write: false,
+      platform: 'node',
+      format: 'cjs',
+    });
+    const script = `${outputFiles[0].text}
+      const onOutput = (chunk) => { process.stdout.write(chunk); process.exit(0); };
+      module.exports.runChild(process.execPath, ['-e', ${JSON.stringify(stubborn)}], { timeoutMs: 60000, onOutput });`;
+    const { end, output } = runScript(script);
+    expect(await end).toMatchObject({ ok: true });
+    await expect.poll(() => isAlive(Number(output())), { timeout: 60_000 }).toBe(false);
   });
 });

@@ -51,7 +51,7 @@ const recipes: Record<string, string[]> = {
     ...[...pictures('64x48', '25', 2), ...x264],
     ...['-colorspace', 'bt709', '-color_primaries', 'bt709', '-color_trc', 'bt709'],
   ],
-  'rotated.mp4': [...pictures('64x48', '25', 2), ...x264, '-metadata:s:v', 'rotate=90'],
+  'rotated.mp4': ['-i', inFolder('h264.mp4'), '-c', 'copy', '-metadata:s:v', 'rotate=90'],
   // AVI has no timestamps, and for B-frames of H.264 the ones that are made up are wrong
   'h264.avi': [...pictures('64x48', '25', 2), ...x264, '-bf', '3'],
   'audio-first.mkv': [...audioFirst, ...x264, '-c:a', 'libvorbis'],

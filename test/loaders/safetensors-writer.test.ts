@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { createFileSink, fileSource } from '../../loaders/node-source.ts';
 import { openSafetensors } from '../../loaders/safetensors.ts';
-import { type TensorToWrite, writeSafetensors } from '../../loaders/safetensors-writer.ts';
+import { type FloatsToWrite, type TensorToWrite, writeSafetensors } from '../../loaders/safetensors-writer.ts';
 import { type ByteSink, bufferSource } from '../../loaders/source.ts';
 
 /** Keeps what is written, and says how it ended. */
@@ -29,7 +29,7 @@ function memorySink(): ByteSink & { bytes: number[]; ended: string[] } {
   };
 }
 
-const tensor = (name: string, dtype: TensorToWrite['dtype'], shape: number[], values: number[]): TensorToWrite => ({
+const tensor = (name: string, dtype: FloatsToWrite['dtype'], shape: number[], values: number[]): FloatsToWrite => ({
   name,
   dtype,
   shape,
@@ -91,6 +91,26 @@ describe('round trips', () => {
     expect([...(await checkpoint.read('x'))]).toEqual([3]);
   });
 
+  test('any dtype as it is, aligned among the others', async () => {
+    const bytes = (dtype: string, shape: number[], values: number[]): TensorToWrite => ({
+      name: dtype,
+      dtype,
+      shape,
+      bytes: () => Uint8Array.from(values),
+    });
+    const checkpoint = await roundTrip([
+      bytes('BOOL', [3], [0, 1, 1]),
+      tensor('F32', 'F32', [1], [1]),
+      bytes('I64', [1], [1, 2, 3, 4, 5, 6, 7, 8]),
+      bytes('F4', [2], [0x21]),
+      bytes('I16', [2, 1], [1, 2, 3, 4]),
+    ]);
+    expect(checkpoint.order()).toEqual(['I64', 'F32', 'I16', 'BOOL', 'F4']);
+    expect([...(await checkpoint.readBytes('I64'))]).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    expect([...(await checkpoint.readBytes('BOOL'))]).toEqual([0, 1, 1]);
+    expect([...(await checkpoint.readBytes('F4'))]).toEqual([0x21]);
+  });
+
   test.each([
     ['F32', [1 / 3, 1e-45, 3.4e38, Number.NEGATIVE_INFINITY], [1 / 3, 1e-45, 3.4e38, Number.NEGATIVE_INFINITY]],
     [
@@ -125,7 +145,7 @@ describe('round trips', () => {
         steps.push(`wrote ${bytes.byteLength}`);
       },
     };
-    const lazily = (name: string, count: number): TensorToWrite => ({
+    const lazily = (name: string, count: number): FloatsToWrite => ({
       name,
       dtype: 'F32',
       shape: [count],
@@ -145,6 +165,12 @@ describe('round trips', () => {
 
 describe('refused, and the sink aborted', () => {
   const good = tensor('a', 'F32', [1], [1]);
+  const raw = (dtype: string, shape: number[], bytes: number[]): TensorToWrite => ({
+    name: 'r',
+    dtype,
+    shape,
+    bytes: () => Uint8Array.from(bytes),
+  });
   test.each<[string, TensorToWrite[], string, RegExp]>([
     ['a name twice', [good, good], 'bad-input', /out\.safetensors: a \(F32 \[1\]\): this name is already taken/],
     ['the name of the metadata', [tensor('__metadata__', 'F32', [1], [1])], 'bad-input', /already taken/],
@@ -153,6 +179,9 @@ describe('refused, and the sink aborted', () => {
     ['a broken size', [tensor('a', 'F32', [0.5, 2], [1])], 'bad-input', /bad shape/],
     ['a size beyond all files', [tensor('a', 'F32', [2 ** 30, 2 ** 30], [])], 'bad-input', /bad shape/],
     ['too few elements', [good, tensor('b', 'F16', [2, 2], [1])], 'shape-mismatch', /got 1, expected 4/],
+    ['too few bytes', [good, raw('I16', [2], [1, 2, 3])], 'shape-mismatch', /r \(I16 \[2\]\): .*got 1.5, expected 2/],
+    ['a dtype that the format lacks', [raw('C128', [0], [])], 'bad-input', /r \(C128 \[0\]\): the format has no such/],
+    ['four-bit elements that fill no byte', [raw('F4', [1], [1])], 'bad-input', /r \(F4 \[1\]\): bad shape/],
     ['overflow of F16', [tensor('b', 'F16', [2], [1, -65520])], 'bad-input', /b \(F16 \[2\]\): element 1 is too large/],
   ])('%s', async (_, tensors, code, message) => {
     const sink = memorySink();
@@ -171,7 +200,7 @@ describe('refused, and the sink aborted', () => {
   test('a source that fails leaves no file behind', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'stam-writer-'));
     const failure = new Error('the disk fell down');
-    const failing: TensorToWrite = { ...good, name: 'b', data: () => Promise.reject(failure) };
+    const failing: FloatsToWrite = { ...good, name: 'b', data: () => Promise.reject(failure) };
     const sink = await createFileSink(join(folder, 'out.safetensors'));
     await expect(writeSafetensors(sink, [good, failing])).rejects.toBe(failure);
     expect(await readdir(folder)).toEqual([]);
@@ -181,7 +210,7 @@ describe('refused, and the sink aborted', () => {
   test('an aborted signal', async () => {
     const controller = new AbortController();
     const sink = memorySink();
-    const aborting: TensorToWrite = {
+    const aborting: FloatsToWrite = {
       ...good,
       data() {
         controller.abort();

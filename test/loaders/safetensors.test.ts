@@ -64,6 +64,20 @@ describe('a file', () => {
     expect([...(await checkpoint.read('single'))]).toEqual([2]);
   });
 
+  test('gives every element type as bytes, and F64 as the nearest float32', async () => {
+    const third = [0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0xd5, 0x3f]; // 1/3 in float64
+    const checkpoint = await open(
+      `{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"F64","shape":[1],"data_offsets":[1,9]},
+        "c":{"dtype":"I16","shape":[2],"data_offsets":[9,13]}}`,
+      [7, ...third, 1, 2, 3, 4],
+    );
+    expect([...(await checkpoint.read('b'))]).toEqual([Math.fround(1 / 3)]);
+    expect([...(await checkpoint.readBytes('b'))]).toEqual(third);
+    expect([...(await checkpoint.readBytes('c'))]).toEqual([1, 2, 3, 4]);
+    await expect(checkpoint.readBytes('d')).rejects.toMatchObject({ code: 'missing-tensor' });
+    expect(checkpoint.leftOut).toEqual([]);
+  });
+
   test('is asked only for what is needed', async () => {
     const bytes = safetensors(
       `{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`,
@@ -144,7 +158,7 @@ describe('accepted, as by the reference implementation', () => {
   test.each([...dtypeBits])('%s has %i bits', async (dtype, bits) => {
     const checkpoint = await open(shaped(dtype, '[8]', bits), new Array(bits).fill(1));
     expect(checkpoint.tensors.get('a')).toMatchObject({ dtype, bytes: bits });
-    if (['F32', 'F16', 'BF16'].includes(dtype)) expect(await checkpoint.read('a')).toHaveLength(8);
+    if (['F64', 'F32', 'F16', 'BF16'].includes(dtype)) expect(await checkpoint.read('a')).toHaveLength(8);
     else await expect(checkpoint.read('a')).rejects.toMatchObject({ name: 'StamError', code: 'unsupported' });
   });
 });
@@ -161,7 +175,7 @@ describe('reading', () => {
   test('a type that is no float: names tensor, dtype and shape', async () => {
     const checkpoint = await open(shaped('I64', '[1,1]', 8), new Array(8).fill(0));
     await expect(checkpoint.read('a')).rejects.toThrow(
-      'buffer: a (I64 [1, 1]): the elements cannot be read as float32; got I64, expected F32, F16 or BF16',
+      'buffer: a (I64 [1, 1]): the elements cannot be read as float32; got I64, expected F64, F32, F16 or BF16',
     );
   });
 

@@ -85,6 +85,8 @@ describe('openSynthetic', () => {
     expect(checkpoint.order()).toEqual(['a', 'b.bias']);
     expect(checkpoint.tensors.get('a')).toEqual({ name: 'a', dtype: 'F32', shape: [2, 3], bytes: 24 });
     expect(await checkpoint.read('a')).toEqual(syntheticTensor(5, 'a', [2, 3]));
+    expect(await checkpoint.readBytes('a')).toEqual(new Uint8Array(syntheticTensor(5, 'a', [2, 3]).buffer));
+    expect(checkpoint.leftOut).toEqual([]);
   });
 
   test('refuses like any other', async () => {

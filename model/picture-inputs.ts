@@ -1,0 +1,105 @@
+// What an app brings as frames, on its way to the model's input.
+import type { Device } from '../engine/device.ts';
+import { StamError } from '../engine/errors.ts';
+import { rowLayout } from '../engine/layout.ts';
+import type { StamConfig } from './config.ts';
+import type { PictureReader, PictureSource } from './pictures.ts';
+import type { DecodedFrames } from './preprocess.ts';
+import type { ModelInput } from './stam-model.ts';
+import type { StreamFrame } from './stream.ts';
+import { isDecoded } from './stream.ts';
+import { copyVideoFrames } from './video-frames.ts';
+
+type ColorMode = 'exact' | 'fast';
+
+/** Turns pictures into buffers of frames, [V F, 3, S, S]. */
+export class PictureInputs {
+  readonly #device: Device;
+  readonly #config: StamConfig;
+  readonly #reader: PictureReader;
+  /** For encode(), by the number of videos. */
+  readonly #buffers = new Map<number, GPUBuffer>();
+
+  constructor(device: Device, config: StamConfig, reader: PictureReader) {
+    this.#device = device;
+    this.#config = config;
+    this.#reader = reader;
+  }
+
+  /** What the model runs on, and what to do when it has. Pictures have been read by then. */
+  async of(
+    frames: ModelInput | readonly PictureSource[],
+    colors: ColorMode = 'exact',
+  ): Promise<{ input: ModelInput; release: () => void }> {
+    if (!isPictures(frames)) return { input: frames, release: () => undefined };
+    const videos = this.videosIn(frames);
+    if (colors === 'exact' && frames.every(isVideoFrame)) {
+      const perVideo = this.#config.frames;
+      const input: DecodedFrames[] = [];
+      for (let first = 0; first < frames.length; first += perVideo) {
+        input.push(await copyVideoFrames(frames.slice(first, first + perVideo)));
+      }
+      return { input, release: () => undefined };
+    }
+    const buffer = await this.#make(videos);
+    const release = () => this.#device.memory.destroy(buffer);
+    try {
+      await this.#reader.read(frames, buffer);
+      return { input: buffer, release };
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  /** Records the reading of pictures; the buffer holds the frames when that has run. */
+  async encode(encoder: GPUCommandEncoder, pictures: readonly PictureSource[]): Promise<GPUBuffer> {
+    const videos = this.videosIn(pictures);
+    const buffer = this.#buffers.get(videos) ?? (await this.#make(videos));
+    this.#buffers.set(videos, buffer);
+    await this.#reader.encode(encoder, pictures, buffer);
+    return buffer;
+  }
+
+  /** Throws bad-input when the pictures are those of no whole number of videos. */
+  videosIn({ length }: readonly PictureSource[]): number {
+    const { frames } = this.#config;
+    if (length > 0 && length % frames === 0) return length / frames;
+    throw new StamError('bad-input', {
+      where: 'frames',
+      problem: 'not a whole number of videos',
+      got: `${length} pictures`,
+      expected: `a multiple of ${frames}`,
+    });
+  }
+
+  dispose(): void {
+    for (const buffer of this.#buffers.values()) this.#device.memory.destroy(buffer);
+    this.#buffers.clear();
+  }
+
+  async #make(videos: number): Promise<GPUBuffer> {
+    const { frames, imageSize } = this.#config;
+    const size = 4 * rowLayout.elements([videos * frames, 3, imageSize, imageSize]);
+    const usage = GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    const { memory } = this.#device;
+    return await this.#device.checked('frames', () => memory.create('pictures', 'activations', size, usage));
+  }
+}
+
+/** The frame of a stream as the mode wants it: 'exact' copies the bytes of a frame of video. */
+export async function exactPicture(frame: StreamFrame, colors: ColorMode = 'exact'): Promise<StreamFrame> {
+  if (frame instanceof Float32Array || isDecoded(frame) || colors === 'fast' || !isVideoFrame(frame)) return frame;
+  return await copyVideoFrames([frame]);
+}
+
+/** Whether these are pictures, and not bytes or floats. No picture at all counts as such, and is refused as one. */
+export function isPictures(frames: ModelInput | readonly PictureSource[]): frames is readonly PictureSource[] {
+  if (!Array.isArray(frames)) return false;
+  const [first] = frames as readonly (DecodedFrames | PictureSource)[];
+  return first === undefined || !isDecoded(first);
+}
+
+function isVideoFrame(picture: PictureSource): picture is VideoFrame {
+  return 'displayWidth' in picture;
+}

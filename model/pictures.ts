@@ -1,0 +1,191 @@
+// Pictures that are in GPU memory, or that a browser can put there, to the model's input: what preprocess.ts does, from textures.
+import type { Device } from '../engine/device.ts';
+import { StamError } from '../engine/errors.ts';
+import { Graph } from '../engine/graph.ts';
+import { createPlan } from '../engine/plan.ts';
+import { Program } from '../engine/program.ts';
+import { quads } from '../engine/shape.ts';
+import { Weights } from '../engine/weights.ts';
+import { byteLevels, resampleTaps, resampleTexture, tapsInput } from '../shaders/index.ts';
+import type { CropRecipe } from './preprocess.ts';
+import { cropAxes } from './preprocess.ts';
+import { RecentlyUsed } from './recently-used.ts';
+
+/** One picture: a texture of the app's (usage TEXTURE_BINDING, any format of floats), or what a browser can copy into one. */
+export type PictureSource =
+  | GPUTexture
+  | ImageBitmap
+  | ImageData
+  | HTMLImageElement
+  | HTMLVideoElement
+  | VideoFrame
+  | HTMLCanvasElement
+  | OffscreenCanvas;
+
+interface Ready {
+  readonly program: Program;
+  readonly buffers: Readonly<Record<'across' | 'down' | 'levels', GPUBuffer>>;
+  /** What browsers' pictures are copied into, one for each picture of an encoder's. */
+  readonly scratch: GPUTexture[];
+}
+
+/** Sizes of pictures for which everything is kept ready. */
+const maxKept = 4;
+
+/** Makes [1, 3, S, S] of pictures on a device. */
+export class PictureReader {
+  readonly #device: Device;
+  readonly #recipe: CropRecipe;
+  readonly #ready: RecentlyUsed<Promise<Ready>>;
+
+  constructor(device: Device, recipe: CropRecipe) {
+    this.#device = device;
+    this.#recipe = recipe;
+    this.#ready = new RecentlyUsed(maxKept, (ready) => {
+      ready.then(
+        (made) => this.#release(made),
+        () => undefined,
+      );
+    });
+  }
+
+  /**
+   * Reads pictures into `into`, [pictures, 3, S, S] in rowLayout, each as it is when its turn has come, and submits that. Throws bad-input
+   * for a picture without pixels, and for one that the browser does not give away.
+   */
+  async read(sources: readonly PictureSource[], into: GPUBuffer): Promise<void> {
+    for (const [i, source] of sources.entries()) {
+      const ready = await this.#prepare(source);
+      const encoder = this.#device.gpu.createCommandEncoder({ label: 'stam: picture' });
+      this.#record(encoder, source, { ready, into, picture: i, scratch: 0 });
+      this.#device.gpu.queue.submit([encoder.finish()]);
+    }
+  }
+
+  /** Records the same into the caller's encoder. Pictures that are no textures are copied now; frames of video have to stay open. */
+  async encode(encoder: GPUCommandEncoder, sources: readonly PictureSource[], into: GPUBuffer): Promise<void> {
+    const sizes = new Set(sources.map(keyOf));
+    if (sizes.size > maxKept) {
+      throw new StamError('bad-input', {
+        where: 'encode',
+        problem: 'pictures of too many sizes for one encoder',
+        got: `${sizes.size}`,
+        expected: `at most ${maxKept}`,
+      });
+    }
+    const ready = await Promise.all(sources.map((source) => this.#prepare(source)));
+    for (const [i, source] of sources.entries()) {
+      this.#record(encoder, source, { ready: ready[i], into, picture: i, scratch: i });
+    }
+  }
+
+  dispose(): void {
+    this.#ready.clear();
+  }
+
+  async #prepare(source: PictureSource): Promise<Ready> {
+    const [width, height] = sizeOf(source);
+    if (!(width > 0 && height > 0)) {
+      throw new StamError('bad-input', { where: 'picture', problem: 'it has no pixels', got: `${width}x${height}` });
+    }
+    return await this.#ready.get(keyOf(source), () => this.#make(width, height, isVideo(source)));
+  }
+
+  async #make(width: number, height: number, external: boolean): Promise<Ready> {
+    const { size } = this.#recipe;
+    const axes = cropAxes(width, height, this.#recipe);
+    const across = resampleTaps(axes.across, 4 * quads(size));
+    const down = resampleTaps(axes.down, size);
+    const graph = new Graph();
+    const output = resampleTexture(graph, graph.texture('image', width, height), {
+      name: 'picture',
+      across: { taps: across, table: tapsInput(graph, 'across', across) },
+      down: { taps: down, table: tapsInput(graph, 'down', down) },
+      levels: graph.input('levels', [256], 'f32'),
+      size,
+      external,
+    });
+    graph.keep('picture', output);
+    const plan = createPlan(graph, this.#device.capabilities);
+    const program = await Program.create(this.#device, plan, Weights.none(this.#device));
+    const { memory, gpu } = this.#device;
+    const upload = (name: string, data: Int32Array<ArrayBuffer> | Float32Array<ArrayBuffer>) => {
+      const usage = GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+      const buffer = memory.create(name, 'staging', plan.inputs.get(name)?.size ?? 0, usage);
+      gpu.queue.writeBuffer(buffer, 0, data);
+      return buffer;
+    };
+    const buffers = await this.#device.checked('tables of a picture', () => ({
+      across: upload('across', across.table),
+      down: upload('down', down.table),
+      levels: upload('levels', byteLevels()),
+    }));
+    return { program, buffers, scratch: [] };
+  }
+
+  /** Runs to its end without waiting: a frame of video is lent for as long only. */
+  #record(
+    encoder: GPUCommandEncoder,
+    source: PictureSource,
+    { ready, into, picture, scratch }: { ready: Ready; into: GPUBuffer; picture: number; scratch: number },
+  ): void {
+    const image = isVideo(source)
+      ? this.#device.gpu.importExternalTexture({ source })
+      : isTexture(source)
+        ? source
+        : this.#upload(source, ready, scratch);
+    ready.program.encode(encoder, ready.buffers, { image });
+    const output = ready.program.output('picture');
+    encoder.copyBufferToBuffer(output, 0, into, picture * output.size, output.size);
+  }
+
+  #upload(source: Exclude<PictureSource, GPUTexture>, { scratch }: Ready, index: number): GPUTexture {
+    const [width, height] = sizeOf(source);
+    const { gpu } = this.#device;
+    scratch[index] ??= gpu.createTexture({
+      label: 'stam: picture',
+      size: [width, height],
+      format: 'rgba8unorm',
+      usage: GPUTextureUsage.TEXTURE_BINDING | GPUTextureUsage.COPY_DST | GPUTextureUsage.RENDER_ATTACHMENT,
+    });
+    try {
+      gpu.queue.copyExternalImageToTexture({ source }, { texture: scratch[index] }, [width, height]);
+    } catch (cause) {
+      throw new StamError('bad-input', {
+        where: 'picture',
+        problem: 'the browser does not give its pixels away',
+        got: cause instanceof Error ? cause.message : String(cause),
+        hint: 'a picture from another origin needs CORS; a closed frame or bitmap has none left',
+        cause,
+      });
+    }
+    return scratch[index];
+  }
+
+  #release({ program, buffers, scratch }: Ready): void {
+    program.dispose();
+    for (const buffer of Object.values(buffers)) this.#device.memory.destroy(buffer);
+    for (const texture of scratch) texture.destroy();
+  }
+}
+
+/** What programs differ by. */
+function keyOf(source: PictureSource): string {
+  return `${sizeOf(source).join('x')}${isVideo(source) ? ' video' : ''}`;
+}
+
+/** Width and height in pixels, as they are stored: a display that stretches them does not count. */
+function sizeOf(source: PictureSource): [width: number, height: number] {
+  if ('videoWidth' in source) return [source.videoWidth, source.videoHeight];
+  if ('naturalWidth' in source) return [source.naturalWidth, source.naturalHeight];
+  if ('displayWidth' in source) return [source.displayWidth, source.displayHeight];
+  return [source.width, source.height];
+}
+
+function isTexture(source: PictureSource): source is GPUTexture {
+  return 'createView' in source;
+}
+
+function isVideo(source: PictureSource): source is HTMLVideoElement | VideoFrame {
+  return 'videoWidth' in source || 'displayWidth' in source;
+}

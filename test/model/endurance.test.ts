@@ -1,0 +1,89 @@
+// Many calls and many loads leave nothing behind: no GPU buffer, and no more heap than noise.
+import v8 from 'node:v8';
+import vm from 'node:vm';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Device } from '../../engine/device.ts';
+import { openSynthetic, unit } from '../../loaders/synthetic.ts';
+import type { StamConfig } from '../../model/config.ts';
+import { loadStam } from '../../model/load.ts';
+import type { DecodedFrames } from '../../model/preprocess.ts';
+import { weightShapes } from '../../model/weights.ts';
+import { openTestDevice } from '../device.ts';
+
+/** As small as a STAM can be that still runs every kernel. */
+const config: StamConfig = {
+  imageSize: 16,
+  patchSize: 8,
+  channels: 32,
+  depth: 1,
+  heads: 2,
+  mlp: 64,
+  frames: 2,
+  temporalLayers: 1,
+  temporalHeads: 8,
+  temporalMlp: 64,
+  classes: 5,
+  epsilon: 1e-5,
+};
+const weights = () => openSynthetic(1, weightShapes(config), new Map([['heads', '2']]));
+
+let device: Device;
+beforeAll(async () => {
+  device = await openTestDevice();
+});
+afterAll(() => device.dispose());
+
+/** Bytes in use on the heap and in array buffers, once all garbage is gone. */
+async function bytesInUse(): Promise<number> {
+  v8.setFlagsFromString('--expose-gc');
+  const collect = vm.runInNewContext('gc') as () => void;
+  for (let i = 0; i < 3; i++) {
+    collect();
+    await new Promise((resolve) => setTimeout(resolve, 20)); // finalizers run in between
+  }
+  const { heapUsed, arrayBuffers } = process.memoryUsage();
+  return heapUsed + arrayBuffers;
+}
+
+function video(seed: number): DecodedFrames {
+  const [width, height] = [20 + (seed % 3), 18];
+  const { frames } = config;
+  const data = Uint8Array.from(unit(seed, 'pixels', frames * width * height * 3), (value) => value * 256);
+  return { width, height, data };
+}
+
+test('a thousand calls of classify()', async () => {
+  const stam = await loadStam(weights(), { device: device.gpu, dtype: 'f32' });
+  const videos = [0, 1, 2].map(video);
+  const round = async (calls: number) => {
+    const answers = await Promise.all(
+      Array.from({ length: calls }, (_, i) => stam.classify([videos[i % 3]], { topk: 1 })),
+    );
+    return answers.map(([[best]]) => best.index);
+  };
+  const first = await round(60);
+  expect(new Set(first).size).toBeLessThanOrEqual(3);
+  const [buffers, bytes] = [stam.memory().buffers, await bytesInUse()];
+  for (let calls = 0; calls < 1000; calls += 50) expect(await round(50)).toEqual(first.slice(0, 50));
+  expect(stam.memory().buffers).toBe(buffers);
+  // 1000 leaked calls would be 1000 results and more, of which the smallest conceivable takes a kilobyte
+  expect((await bytesInUse()) - bytes).toBeLessThan(1e6);
+  stam.dispose();
+  expect(stam.memory()).toMatchObject({ weights: 0, activations: 0, staging: 0, buffers: 0 });
+});
+
+test('fifty loads', async () => {
+  const cycle = async () => {
+    const stam = await loadStam(weights(), { device: device.gpu, dtype: 'f32' });
+    const [[best]] = await stam.classify([video(1)], { topk: 1 });
+    stam.dispose();
+    expect(stam.memory().buffers).toBe(0);
+    return best.index;
+  };
+  const answer = await cycle();
+  for (let i = 0; i < 5; i++) await cycle();
+  const bytes = await bytesInUse();
+  for (let i = 0; i < 50; i++) expect(await cycle()).toBe(answer);
+  // a load that stays keeps the texts of its kernels at least, 100 kB
+  expect((await bytesInUse()) - bytes).toBeLessThan(1e6);
+});

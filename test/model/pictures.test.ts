@@ -1,0 +1,237 @@
+// Frames that are in GPU memory already, and streams of them: the same logits as the same frames as floats.
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Device } from '../../engine/device.ts';
+import { unpadRows } from '../../engine/layout.ts';
+import { unit } from '../../loaders/synthetic.ts';
+import type { Stam } from '../../model/load.ts';
+import { loadStam } from '../../model/load.ts';
+import type { PictureSource } from '../../model/pictures.ts';
+import type { DecodedFrames } from '../../model/preprocess.ts';
+import { largestDifference } from '../close.ts';
+import { openTestDevice } from '../device.ts';
+import { readBuffer } from '../engine/small-program.ts';
+import type { Fixture } from './fixtures.ts';
+import { modelTolerance, openFixture } from './fixtures.ts';
+
+let device: Device;
+let fixture: Fixture;
+let stam: Stam;
+/** Two videos of pictures of two sizes, their logits, and the same pictures as textures. */
+let decoded: DecodedFrames[];
+let expected: Float32Array;
+let textures: GPUTexture[];
+
+beforeAll(async () => {
+  device = await openTestDevice();
+  fixture = await openFixture('tiny-a');
+  stam = await loadStam(fixture.weights, { device: device.gpu, dtype: 'f32' });
+  const { frames } = fixture.config;
+  decoded = [pictures(40, 30, frames, 1), pictures(35, 57, frames, 2)];
+  expected = await stam.logits(decoded);
+  textures = decoded.flatMap(texturesOf);
+});
+afterAll(async () => {
+  for (const texture of textures) texture.destroy();
+  stam.dispose();
+  await fixture.truth.close();
+  device.dispose();
+});
+
+function pictures(width: number, height: number, frames: number, seed: number): DecodedFrames {
+  const data = Uint8Array.from(unit(seed, 'pixels', 4 * frames * width * height), (value) => value * 256);
+  return { width, height, data, format: 'RGBA' };
+}
+
+/** A texture for each picture; BGRA ones by turns, which a kernel sees no difference to. */
+function texturesOf({ width, height, data }: DecodedFrames): GPUTexture[] {
+  const bytes = 4 * width * height;
+  return Array.from({ length: data.byteLength / bytes }, (_, i) => {
+    const swapped = i % 2 === 1;
+    const texture = device.gpu.createTexture({
+      size: [width, height],
+      format: swapped ? 'bgra8unorm' : 'rgba8unorm',
+      usage: GPUTextureUsage.TEXTURE_BINDING | GPUTextureUsage.COPY_DST,
+    });
+    const picture = data.slice(i * bytes, (i + 1) * bytes);
+    if (swapped) for (let at = 0; at < bytes; at += 4) [picture[at], picture[at + 2]] = [picture[at + 2], picture[at]];
+    device.gpu.queue.writeTexture({ texture }, picture, { bytesPerRow: 4 * width }, [width, height]);
+    return texture;
+  });
+}
+
+test('other pictures give other logits', () => {
+  const { classes } = fixture.config;
+  expect(expected.subarray(0, classes)).not.toEqual(expected.subarray(classes));
+});
+
+test('textures give the bits that bytes give', async () => {
+  expect(await stam.logits(textures)).toEqual(expected);
+  const [first, second] = await stam.classify(textures, { topk: 1, labels: fixtureLabels() });
+  expect(first[0].label).toBe(`class ${first[0].index}`);
+  expect([first[0].index, second[0].index]).toEqual(
+    [0, 1].map((video) => {
+      const logits = expected.subarray(video * fixture.config.classes, (video + 1) * fixture.config.classes);
+      return logits.indexOf(logits.reduce((a, b) => Math.max(a, b)));
+    }),
+  );
+});
+
+const fixtureLabels = () => Array.from({ length: fixture.config.classes }, (_, i) => `class ${i}`);
+
+test('a buffer of frames gives what floats give', async () => {
+  const frames = await fixture.truth.read('frames');
+  const buffer = device.gpu.createBuffer({
+    size: frames.byteLength,
+    usage: GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+  });
+  device.gpu.queue.writeBuffer(buffer, 0, frames);
+  expect(await stam.logits(buffer)).toEqual(await stam.logits(frames));
+  buffer.destroy();
+  const odd = device.gpu.createBuffer({ size: frames.byteLength - 16, usage: GPUBufferUsage.COPY_SRC });
+  await expect(stam.logits(odd)).rejects.toThrow(/frames: not a whole number of videos; got \d+ bytes/);
+  odd.destroy();
+});
+
+test("encode() works between the caller's own passes in one submission, and the caller's shader reads the logits", async () => {
+  const { gpu } = device;
+  const { classes, frames } = fixture.config;
+  const [width, height] = [decoded[0].width, decoded[0].height];
+  // before: the caller draws its frames itself; after: it doubles the logits
+  const canvases = Array.from({ length: frames }, () =>
+    gpu.createTexture({
+      size: [width, height],
+      format: 'rgba8unorm',
+      usage: GPUTextureUsage.TEXTURE_BINDING | GPUTextureUsage.COPY_DST,
+    }),
+  );
+  const doubled = gpu.createBuffer({
+    size: 4 * classes,
+    usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+  });
+  const pipeline = gpu.createComputePipeline({
+    layout: 'auto',
+    compute: {
+      module: gpu.createShaderModule({
+        code: `
+          @group(0) @binding(0) var<storage, read> logits: array<f32>;
+          @group(0) @binding(1) var<storage, read_write> output: array<f32>;
+          @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) {
+            if (id.x < arrayLength(&output)) { output[id.x] = 2 * logits[id.x]; }
+          }`,
+      }),
+    },
+  });
+  const encoder = gpu.createCommandEncoder();
+  const rgba = gpu.createBuffer({
+    size: 256 * height * frames,
+    usage: GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+  });
+  for (let i = 0; i < frames; i++) {
+    for (let y = 0; y < height; y++) {
+      const row = decoded[0].data.slice(4 * width * (i * height + y), 4 * width * (i * height + y + 1));
+      gpu.queue.writeBuffer(rgba, 256 * (i * height + y), row);
+    }
+    const layout = { buffer: rgba, offset: 256 * height * i, bytesPerRow: 256 };
+    encoder.copyBufferToTexture(layout, { texture: canvases[i] }, [width, height]);
+  }
+  const logits = await stam.encode(encoder, canvases);
+  const pass = encoder.beginComputePass();
+  pass.setPipeline(pipeline);
+  const entries = [logits, doubled].map((buffer, binding) => ({ binding, resource: { buffer } }));
+  pass.setBindGroup(0, gpu.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }));
+  pass.dispatchWorkgroups(Math.ceil(classes / 64));
+  pass.end();
+  gpu.queue.submit([encoder.finish()]);
+  expect(await readBuffer(gpu, doubled)).toEqual(expected.slice(0, classes).map((logit) => 2 * logit));
+  expect(unpadRows(await readBuffer(gpu, logits), [1, classes])).toEqual(expected.slice(0, classes));
+  for (const resource of [...canvases, doubled, rgba]) resource.destroy();
+});
+
+describe('pictures that do not fit are refused', () => {
+  test.each([
+    ['none', () => [], /got 0 pictures/],
+    ['one too many', () => [...textures, textures[0]], /not a whole number of videos/],
+    [
+      'no pixels',
+      () => [{ width: 0, height: 5, createView: () => undefined } as unknown as GPUTexture],
+      /whole number/,
+    ],
+  ])('%s', async (_, sources, message) => {
+    const encoder = device.gpu.createCommandEncoder();
+    await expect(stam.logits(sources() as PictureSource[])).rejects.toThrow(message);
+    await expect(stam.encode(encoder, sources() as PictureSource[])).rejects.toThrow(message);
+  });
+
+  test('more sizes in one encoder than are kept ready', async () => {
+    const { frames } = fixture.config;
+    const many = Array.from({ length: 2 * frames }, (_, i) =>
+      device.gpu.createTexture({ size: [8 + i, 9], format: 'rgba8unorm', usage: GPUTextureUsage.TEXTURE_BINDING }),
+    );
+    await expect(stam.encode(device.gpu.createCommandEncoder(), many)).rejects.toThrow(/pictures of too many sizes/);
+    expect((await stam.logits(many)).every(Number.isFinite)).toBe(true);
+    for (const texture of many) texture.destroy();
+  });
+});
+
+describe('a stream', () => {
+  test('of F frames gives what the batch gives, and goes on with each new frame', async () => {
+    const { classes, frames } = fixture.config;
+    const stream = await stam.stream();
+    const all = decoded.flatMap((video) => {
+      const bytes = 4 * video.width * video.height;
+      return Array.from({ length: frames }, (_, i) => ({
+        ...video,
+        data: video.data.slice(i * bytes, (i + 1) * bytes),
+      }));
+    });
+    for (const [i, picture] of all.slice(0, frames).entries()) {
+      expect(stream.length).toBe(i);
+      await expect(stream.logits()).rejects.toThrow(`got ${i}, expected ${frames}`);
+      await stream.push(picture);
+    }
+    const first = await stream.logits();
+    expect(largestDifference(first, expected.subarray(0, classes)).error).toBeLessThan(modelTolerance.f32);
+    // the second half of the first video and the first of the second: a window that no batch of these had
+    const half = frames / 2;
+    for (const texture of textures.slice(frames, frames + half)) await stream.push(texture);
+    const window = await stam.logits([...textures.slice(half, frames), ...textures.slice(frames, frames + half)]);
+    expect(largestDifference(await stream.logits(), window).error).toBeLessThan(modelTolerance.f32);
+    for (const picture of all.slice(frames + half)) await stream.push(picture);
+    expect(stream.length).toBe(frames);
+    expect(largestDifference(await stream.logits(), expected.subarray(classes)).error).toBeLessThan(modelTolerance.f32);
+    const [best] = await stream.predict({ topk: 1 });
+    expect((await stream.logits())[best.index]).toBe((await stream.logits()).reduce((a, b) => Math.max(a, b)));
+    await stream.reset();
+    expect(stream.length).toBe(0);
+    stream.dispose();
+    await expect(stream.push(textures[0])).rejects.toMatchObject({ code: 'disposed' });
+  });
+
+  test('takes floats, keeps the order of calls that overlap, and refuses what does not fit', async () => {
+    const frames = await fixture.truth.read('frames');
+    const { frames: count } = fixture.config;
+    const size = frames.length / (count * fixture.videos);
+    const stream = await stam.stream();
+    const calls = Array.from({ length: count }, (_, i) => stream.push(frames.slice(i * size, (i + 1) * size)));
+    const logits = stream.logits();
+    await Promise.all(calls);
+    const batch = (await stam.logits(frames)).subarray(0, fixture.config.classes);
+    expect(largestDifference(await logits, batch).error).toBeLessThan(modelTolerance.f32);
+    await expect(stream.push(new Float32Array(5))).rejects.toThrow(/got 5 elements/);
+    await expect(stream.push(textures[0], { signal: AbortSignal.abort() })).rejects.toMatchObject({
+      name: 'AbortError',
+    });
+    expect(largestDifference(await stream.logits(), batch).error).toBeLessThan(modelTolerance.f32);
+    stream.dispose();
+  });
+
+  test('frees all that it took', async () => {
+    const before = stam.memory();
+    const stream = await stam.stream();
+    await stream.push(textures[0]);
+    expect(stam.memory().buffers).toBeGreaterThan(before.buffers);
+    stream.dispose();
+    await device.gpu.queue.onSubmittedWorkDone();
+    expect(stam.memory().buffers).toBe(before.buffers);
+  });
+});
