@@ -43,16 +43,19 @@ export async function openShardedSafetensors(
       refuseStrangers(shard, file, fileOf, index.name);
     }
     const tensors = collectTensors(shards, fileOf, index.name);
+    const shardOf = (name: string): Checkpoint => {
+      const shard = shards.get(fileOf.get(name) ?? '');
+      if (shard) return shard;
+      const where = describeTensor(index.name, name);
+      throw new StamError('missing-tensor', { where, problem: 'there is no such tensor in the index' });
+    };
     return {
       name: index.name,
       tensors,
       metadata: new Map([...commonMetadata(shards), ...metadata]),
-      async read(name, readSignal, allocate) {
-        const shard = shards.get(fileOf.get(name) ?? '');
-        if (shard) return await shard.read(name, readSignal, allocate);
-        const where = describeTensor(index.name, name);
-        throw new StamError('missing-tensor', { where, problem: 'there is no such tensor in the index' });
-      },
+      leftOut: [],
+      read: async (name, ...rest) => await shardOf(name).read(name, ...rest),
+      readBytes: async (name, ...rest) => await shardOf(name).readBytes(name, ...rest),
       order: () => [...tensors.keys()],
       close,
     };
