@@ -214,4 +214,4 @@ function docOf(node) {
 }
 
 /** @param {string} doc */
-const firstSentence = (doc) => prose(/^[\s\S]*?[.:](?=\s|$)/.exec(doc)?.[0] ?? doc).replace(/:$/, '.');
+const firstSentence = (doc) => prose(/^[\s\S]*?\.(?=\s|$)/.exec(doc)?.[0] ?? doc);

@@ -39,7 +39,7 @@ export interface LoadStamOptions extends StamModelOptions {
  */
 export type StamFrames = Float32Array<ArrayBuffer> | GPUBuffer | readonly DecodedFrames[] | readonly PictureSource[];
 
-/** How logits() reads the frames, and until when. */
+/** How frames are read, and until when they are waited for. */
 export interface RunStamOptions {
   readonly signal?: AbortSignal | undefined;
   /**

@@ -55,7 +55,7 @@ export type { Inner };
 
   test('lists the exports with their first sentences', () => {
     expect(text).toContain('- [measure](#measure): Measures it.\n');
-    expect(text).toContain('- [Counter](#counter): Counts.\n');
+    expect(text).toContain('- [Counter](#counter): Counts: all of them.\n');
     expect(text).not.toContain('[Options]');
   });
 
