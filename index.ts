@@ -1,7 +1,32 @@
 // The one public entry of stam-webgpu, for browsers and Node.
 //
-//   const stam = await loadStam(source, { model: 'auto' });
-//   const logits = await stam.logits(frames);
+//   const stam = await loadStam('/stam_16.safetensors');
+//   const [top] = await stam.classify(frames);
+import type { OpenWeightsOptions, WeightInput } from './loaders/open-weights.ts';
+import { openWeights } from './loaders/open-weights.ts';
+import type { LoadStamOptions as LoadOptions, Stam, StamSource } from './model/load.ts';
+import { loadStam as loadFromCheckpoint } from './model/load.ts';
+
+export interface LoadStamOptions extends LoadOptions, Pick<OpenWeightsOptions, 'cache'> {}
+
+/**
+ * Loads a model: reads the weights, uploads them one tensor at a time as they arrive, and compiles the kernels meanwhile. `source` is an
+ * address, a path (in Node), a Request, a File or Blob, bytes, a stream, or an opened Checkpoint, which stays open.
+ * Throws a StamError: bad-checkpoint, missing-tensor or shape-mismatch for a file that is damaged or no such model, by the name of the
+ * tensor; bad-input for a source that cannot be read; no-webgpu, no-adapter, limit, out-of-memory, shader or device-lost for what the
+ * GPU lacks. An aborted call rejects with the signal's reason, by default an AbortError.
+ */
+export async function loadStam(source: WeightInput | StamSource, options: LoadStamOptions = {}): Promise<Stam> {
+  if (typeof source === 'object' && 'tensors' in source) return await loadFromCheckpoint(source, options);
+  const { signal, cache, onProgress } = options;
+  const onRead = (loaded: number, total: number) => onProgress?.({ stage: 'download', loaded, total });
+  const checkpoint = await openWeights(source, { signal, cache, onRead });
+  try {
+    return await loadFromCheckpoint(checkpoint, options);
+  } finally {
+    await checkpoint.close();
+  }
+}
 
 export type { AdapterDescription, Capabilities } from './engine/device.ts';
 export { requiredDevice } from './engine/device.ts';
@@ -11,7 +36,14 @@ export { version } from './engine/version.ts';
 export type { Checkpoint, TensorInfo } from './loaders/checkpoint.ts';
 export type { ClipRule } from './loaders/frame-choice.ts';
 export { chooseClips, leastFrames } from './loaders/frame-choice.ts';
+export type { HttpSourceOptions } from './loaders/http-source.ts';
+export { httpSource } from './loaders/http-source.ts';
+export type { OpenCheckpointOptions } from './loaders/open-checkpoint.ts';
+export { openCheckpoint } from './loaders/open-checkpoint.ts';
+export type { OpenWeightsOptions, WeightInput } from './loaders/open-weights.ts';
+export { openWeights } from './loaders/open-weights.ts';
 export { openSafetensors } from './loaders/safetensors.ts';
+export type { ByteSource } from './loaders/source.ts';
 export { blobSource, bufferSource } from './loaders/source.ts';
 export { openSynthetic } from './loaders/synthetic.ts';
 export type { StamConfig } from './model/config.ts';
@@ -19,7 +51,6 @@ export { configs } from './model/config.ts';
 export { kinetics400 } from './model/labels.ts';
 export type {
   ClassifyOptions,
-  LoadStamOptions,
   RunStamOptions,
   Stam,
   StamFrames,
@@ -27,7 +58,6 @@ export type {
   StamSource,
   StamStream,
 } from './model/load.ts';
-export { loadStam } from './model/load.ts';
 export type { PictureSource } from './model/pictures.ts';
 export type { Prediction } from './model/predictions.ts';
 export type { DecodedFrames } from './model/preprocess.ts';

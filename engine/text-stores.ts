@@ -14,8 +14,8 @@ export async function defaultTextStore(): Promise<TextStore | undefined> {
   return undefined;
 }
 
-/** Undefined also where a page may not have it: in a sandboxed frame the mere name throws. */
-function cacheStorage(): CacheStorage | undefined {
+/** The Cache API of a page or worker. Undefined also where a page may not have it: in a sandboxed frame the mere name throws. */
+export function cacheStorage(): CacheStorage | undefined {
   try {
     return typeof caches === 'undefined' ? undefined : caches;
   } catch {

@@ -88,6 +88,7 @@ class HttpFile {
     return rangedSource({
       name,
       size: this.#version?.size ?? 0,
+      version: (this.#version && strongValidator(this.#version)) ?? undefined,
       readRange: (start, end, readSignal, allocate) => this.#readInTurn(start, end, readSignal, allocate),
       release: async () => {
         const reason = new StamError('disposed', { where: name, problem: 'the source has been closed' });

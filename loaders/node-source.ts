@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { open, realpath, rename, rm, stat } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
 import { StamError, type StamErrorCode, throwIfAborted } from '../engine/errors.ts';
 import { type ByteSink, type ByteSource, rangedSource } from './source.ts';
 
@@ -118,4 +119,9 @@ function fileError(code: StamErrorCode, path: string, problem: string, cause: un
     problem: missing ? `${problem}: no such file or directory` : `${problem}: ${String(cause)}`,
     cause,
   });
+}
+
+/** The path that a `file:` address means; a path is one already. */
+export function pathOf(place: string | URL): string {
+  return typeof place === 'string' ? place : fileURLToPath(place);
 }

@@ -7,6 +7,8 @@ export interface ByteSource {
   readonly name: string;
   /** Bytes in all. */
   readonly size: number;
+  /** Tells one state of the bytes from another, where the source knows: an HTTP server's ETag, for instance. */
+  readonly version?: string | undefined;
   /**
    * Bytes [start, end), in memory that belongs to the caller from then on: what `allocate` gives for that many bytes, where the
    * source can read into memory of the caller's.
@@ -37,6 +39,7 @@ export interface ByteSink {
 export interface RangeReader {
   readonly name: string;
   readonly size: number;
+  readonly version?: string | undefined;
   /** Bytes [start, end), a non-empty range inside [0, size]; fewer when the source has become shorter. May use `allocate`. */
   readRange(
     start: number,
@@ -49,11 +52,12 @@ export interface RangeReader {
 
 /** A source that refuses bad ranges, short reads, reads after `close` and reads that were aborted. */
 export function rangedSource(reader: RangeReader): ByteSource {
-  const { name, size } = reader;
+  const { name, size, version } = reader;
   let closing: Promise<void> | undefined;
   return {
     name,
     size,
+    version,
     async read(start, end, signal, allocate = (bytes) => new Uint8Array(bytes)) {
       throwIfAborted(signal);
       if (closing) throw new StamError('disposed', { where: name, problem: 'the source has been closed' });

@@ -25,9 +25,9 @@ import { FrameStream } from './stream.ts';
 /** How numbers are stored: 'auto' is f16 on a GPU that computes with it, else f32. */
 export type DType = StorageType | 'auto';
 
-/** What loading is at: problems tuned, bytes of weights in GPU memory, or pipelines compiled. */
+/** What loading is at: bytes of weights read, problems tuned, bytes of weights in GPU memory, or pipelines compiled. */
 export interface LoadProgress {
-  readonly stage: 'tune' | 'upload' | 'compile' | 'ready';
+  readonly stage: 'download' | 'tune' | 'upload' | 'compile' | 'ready';
   readonly loaded: number;
   readonly total: number;
 }

@@ -1,0 +1,138 @@
+// From whatever an app calls its weights to a checkpoint: an address, a file, bytes.
+import { StamError, throwIfAborted } from '../engine/errors.ts';
+import { cacheStorage } from '../engine/text-stores.ts';
+import { browserBlockStore, cachedSource } from './block-cache.ts';
+import type { Checkpoint } from './checkpoint.ts';
+import { httpSource } from './http-source.ts';
+import type { OpenCheckpointOptions } from './open-checkpoint.ts';
+import { openCheckpoint } from './open-checkpoint.ts';
+import { openShardedSafetensors } from './sharded-safetensors.ts';
+import { type ByteSource, blobSource, bufferSource } from './source.ts';
+
+/**
+ * Where weights are: an address (http, https, blob or data; in browsers relative ones too), in Node also a path; a Request, which may
+ * carry headers; a File or Blob; bytes, or a stream of them. The format is told by the bytes: safetensors, or what torch.save wrote.
+ * What ends in `.index.json` is the index of safetensors files beside it.
+ */
+export type WeightInput =
+  | string
+  | URL
+  | Request
+  | Blob
+  | ArrayBuffer
+  | Uint8Array<ArrayBuffer>
+  | ReadableStream<Uint8Array>;
+
+export interface OpenWeightsOptions extends OpenCheckpointOptions {
+  /** Told how many bytes have been read of how many there are. */
+  readonly onRead?: ((loaded: number, total: number) => void) | undefined;
+  /**
+   * Whether files from http and https stay in the browser's Cache API, block by block: by default yes, where there is one. Then a
+   * download that broke off goes on where it was, and the next load downloads nothing.
+   */
+  readonly cache?: boolean | undefined;
+  /** Told what does not stop the loading: that nothing could be kept, for instance. */
+  readonly onNotice?: ((text: string) => void) | undefined;
+}
+
+/** Opens weights. The caller closes the checkpoint. Throws what openCheckpoint(), httpSource() and fileSource() throw. */
+export async function openWeights(input: WeightInput, options: OpenWeightsOptions = {}): Promise<Checkpoint> {
+  const { onRead } = options;
+  const progress = { loaded: 0, total: 0 };
+  const open = async (from: WeightInput) => {
+    const source = await openSource(from, options);
+    progress.total += source.size;
+    return onRead ? counted(source, progress, onRead) : source;
+  };
+  const source = await open(input);
+  if (!source.name.endsWith('.index.json')) return await openCheckpoint(source, options);
+  return await openShardedSafetensors(source, (name) => open(beside(input, name)), options);
+}
+
+async function openSource(input: WeightInput, options: OpenWeightsOptions): Promise<ByteSource> {
+  const { signal } = options;
+  if (input instanceof Blob) return blobSource(input);
+  if (input instanceof ArrayBuffer || input instanceof Uint8Array) return bufferSource(input);
+  if (input instanceof ReadableStream) return bufferSource(await collect(input, signal), 'stream');
+  if (input instanceof Request) return await keep(await httpSource(input, { signal }), options);
+  const url = urlOf(input);
+  if (url === undefined || url.protocol === 'file:') {
+    const { fileSource, pathOf } = await import('./node-source.ts');
+    return await fileSource(pathOf(url ?? String(input)));
+  }
+  if (url.protocol === 'http:' || url.protocol === 'https:') {
+    return await keep(await httpSource(url, { signal }), options);
+  }
+  const response = await fetch(url, signal && { signal });
+  return blobSource(await response.blob(), url.protocol);
+}
+
+/** The address, or undefined for a path. A relative one is the page's, where there is a page. */
+function urlOf(input: string | URL): URL | undefined {
+  if (input instanceof URL) return input;
+  // a drive letter is no scheme
+  if (/^[a-z][a-z\d+.-]+:/i.test(input)) return new URL(input);
+  return typeof location === 'undefined' ? undefined : new URL(input, location.href);
+}
+
+/** The shard of this name, which is plain letters, beside its index. */
+function beside(index: WeightInput, name: string): WeightInput {
+  if (index instanceof Request) return new Request(new URL(name, index.url), index);
+  if (index instanceof URL) return new URL(name, index);
+  if (typeof index === 'string') return index.replace(/[^/\\]*$/, name);
+  throw new StamError('bad-input', {
+    where: 'weights',
+    problem: 'an index without a place does not tell where its files are',
+    hint: 'pass an address or a path, or the one file that holds all tensors',
+  });
+}
+
+async function keep(source: ByteSource, { cache = true, onNotice }: OpenWeightsOptions): Promise<ByteSource> {
+  const storage = cache ? cacheStorage() : undefined;
+  if (!storage) return source;
+  return await cachedSource(source, { store: browserBlockStore(storage), onProblem: onNotice });
+}
+
+/** A stream can be read only once and only forwards: its bytes are held in memory, and the weights want to be read by ranges. */
+async function collect(stream: ReadableStream<Uint8Array>, signal: AbortSignal | undefined) {
+  const reader = stream.getReader();
+  const stop = () => void reader.cancel(signal?.reason).catch(() => undefined);
+  signal?.addEventListener('abort', stop);
+  try {
+    const pieces: Uint8Array[] = [];
+    let size = 0;
+    for (;;) {
+      const { done, value } = await reader.read();
+      throwIfAborted(signal);
+      if (done) break;
+      pieces.push(value);
+      size += value.byteLength;
+    }
+    const bytes = new Uint8Array(size);
+    let at = 0;
+    for (const piece of pieces) {
+      bytes.set(piece, at);
+      at += piece.byteLength;
+    }
+    return bytes;
+  } finally {
+    signal?.removeEventListener('abort', stop);
+  }
+}
+
+/** Adds up what is read. */
+function counted(
+  source: ByteSource,
+  progress: { loaded: number; total: number },
+  onRead: (loaded: number, total: number) => void,
+): ByteSource {
+  return {
+    ...source,
+    async read(start, end, signal, allocate) {
+      const bytes = await source.read(start, end, signal, allocate);
+      progress.loaded = Math.min(progress.total, progress.loaded + bytes.byteLength);
+      onRead(progress.loaded, progress.total);
+      return bytes;
+    },
+  };
+}

@@ -1,0 +1,122 @@
+// Whatever an app calls its weights, opened: the same tensors from all of them.
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createFileSink } from '../../loaders/node-source.ts';
+import type { WeightInput } from '../../loaders/open-weights.ts';
+import { openWeights } from '../../loaders/open-weights.ts';
+import { writeSafetensors } from '../../loaders/safetensors-writer.ts';
+import type { FileServer } from './http-server.ts';
+import { serveFile } from './http-server.ts';
+
+const values = Float32Array.from({ length: 300 }, (_, i) => i / 7);
+let folder: string;
+let file: string;
+let bytes: Uint8Array<ArrayBuffer>;
+let server: FileServer;
+
+async function write(target: string, names: readonly string[]): Promise<void> {
+  const tensors = names.map((name) => ({ name, dtype: 'F32' as const, shape: [300], data: () => values }));
+  await writeSafetensors(await createFileSink(target), tensors);
+}
+
+beforeAll(async () => {
+  folder = await mkdtemp(path.join(os.tmpdir(), 'stam weights '));
+  file = path.join(folder, 'a b#c%d.safetensors');
+  await write(file, ['x', 'y']);
+  bytes = new Uint8Array(await readFile(file));
+  server = await serveFile(bytes);
+});
+afterAll(async () => {
+  await server.close();
+  await rm(folder, { recursive: true });
+});
+
+const inputs: [string, () => WeightInput][] = [
+  ['a path', () => file],
+  ['a relative path', () => path.relative(process.cwd(), file)],
+  ['a file: address', () => pathToFileURL(file)],
+  ['a file: address as text', () => pathToFileURL(file).href],
+  ['an http: address', () => server.url],
+  ['a URL', () => new URL(server.url)],
+  ['a Request', () => new Request(server.url)],
+  ['a data: address', () => `data:application/octet-stream;base64,${Buffer.from(bytes).toString('base64')}`],
+  ['a blob: address', () => URL.createObjectURL(new Blob([bytes]))],
+  ['a Blob', () => new Blob([bytes])],
+  ['an ArrayBuffer', () => bytes.buffer],
+  ['a Uint8Array', () => bytes],
+  ['a stream', () => new Blob([bytes]).stream()],
+];
+
+describe.each(inputs)('%s', (_, input) => {
+  test('opens, tells how far it has come, and is read', async () => {
+    const progress: [number, number][] = [];
+    const checkpoint = await openWeights(input(), { onRead: (loaded, total) => progress.push([loaded, total]) });
+    expect([...checkpoint.tensors.keys()]).toEqual(['x', 'y']);
+    for (const name of checkpoint.order()) expect(await checkpoint.read(name)).toEqual(values);
+    expect(progress.at(-1)).toEqual([bytes.length, bytes.length]);
+    expect(progress.every(([loaded], i) => loaded >= (progress[i - 1]?.[0] ?? 0))).toBe(true);
+    await checkpoint.close();
+  });
+
+  test('is aborted', async () => {
+    const error = await openWeights(input(), { signal: AbortSignal.abort() }).catch((reason) => reason);
+    expect(error).toMatchObject({ name: 'AbortError' });
+  });
+});
+
+test('an index opens the files beside it, from a folder and from a server', async () => {
+  const place = path.join(folder, 'sharded');
+  await mkdir(place);
+  const names = ['part-1.safetensors', 'part-2.safetensors'];
+  await write(path.join(place, names[0]), ['x']);
+  await write(path.join(place, names[1]), ['y']);
+  const index = path.join(place, 'model.safetensors.index.json');
+  const text = JSON.stringify({ metadata: {}, weight_map: { x: names[0], y: names[1] } });
+  await writeFile(index, text);
+  for (const input of [index, pathToFileURL(index), pathToFileURL(index).href]) {
+    const checkpoint = await openWeights(input);
+    expect(await checkpoint.read('y')).toEqual(values);
+    await checkpoint.close();
+  }
+  const shards = await serveFile(new TextEncoder().encode(text));
+  const asked: string[] = [];
+  shards.misbehave = (request) => {
+    const name = decodeURIComponent(path.posix.basename(request.url ?? ''));
+    asked.push(name);
+    if (name.endsWith('.safetensors')) shards.file = name === names[0] ? first : second;
+    return undefined;
+  };
+  const [first, second] = await Promise.all(
+    names.map(async (name) => new Uint8Array(await readFile(path.join(place, name)))),
+  );
+  const checkpoint = await openWeights(new URL('/models/model.safetensors.index.json', shards.url));
+  expect([...checkpoint.tensors.keys()].sort()).toEqual(['x', 'y']);
+  expect(new Set(asked)).toEqual(new Set(['model.safetensors.index.json', ...names]));
+  await checkpoint.close();
+  await shards.close();
+});
+
+test('an index without a place is refused, and so is what is no checkpoint', async () => {
+  const index = new File(['{"weight_map":{"x":"a.safetensors"}}'], 'model.safetensors.index.json');
+  await expect(openWeights(index)).rejects.toThrow(/an index without a place/);
+  await expect(openWeights(path.join(folder, 'none'))).rejects.toMatchObject({ code: 'bad-input' });
+  await expect(openWeights('data:text/plain,hello')).rejects.toMatchObject({ code: 'bad-checkpoint' });
+});
+
+test('a stream that breaks off rejects with its own reason, one that stalls can be aborted', async () => {
+  const broken = new ReadableStream<Uint8Array>({ pull: () => Promise.reject(new Error('line cut')) });
+  await expect(openWeights(broken)).rejects.toThrow('line cut');
+  const controller = new AbortController();
+  let cancelled = false;
+  const stalled = new ReadableStream<Uint8Array>({
+    pull: () => new Promise(() => controller.abort()),
+    cancel() {
+      cancelled = true;
+    },
+  });
+  await expect(openWeights(stalled, { signal: controller.signal })).rejects.toMatchObject({ name: 'AbortError' });
+  expect(cancelled).toBe(true);
+});
