@@ -61,6 +61,9 @@ async function bundleAll() {
       platform: 'browser',
       target: 'es2022',
       define: { ...define, process: 'undefined' },
+      // what is imported on demand is loaded on demand
+      splitting: true,
+      chunkNames: 'chunks/[name]-[hash]',
     }),
     build({ ...library, ...node, entryPoints: [{ in: 'index.ts', out: 'node' }], external: ['webgpu'] }),
     build({
@@ -102,18 +105,28 @@ async function replace(files, begin) {
   await mkdir(dist, { recursive: true });
   const folder = await mkdtemp(join(dist, '.building-'));
   try {
-    // the command last: it is what --if-stale looks at
-    const rank = (/** @type {string} */ path) => Number(path === cliFile);
+    // chunks before what imports them, the command last: it is what --if-stale looks at
+    const rank = (/** @type {string} */ path) => (path === cliFile ? 2 : dirname(path) === dist ? 1 : 0);
     for (const { path, contents } of files.toSorted((a, b) => rank(a.path) - rank(b.path))) {
       const temporary = join(folder, basename(path));
       await writeFile(temporary, contents);
       if (path === cliFile) await chmod(temporary, 0o755);
       // dated when the sources were read: one that is saved during the build must count as newer
       await utimes(temporary, begin, begin);
+      await mkdir(dirname(path), { recursive: true });
       await rename(temporary, path);
     }
   } finally {
     await rm(folder, { recursive: true, force: true });
+  }
+  await removeOldChunks(new Set(files.map(({ path }) => path)));
+}
+
+/** Chunks carry hashes, so that each build leaves those of the one before behind. @param {ReadonlySet<string>} current */
+async function removeOldChunks(current) {
+  const folder = join(dist, 'chunks');
+  for (const name of existsSync(folder) ? await readdir(folder) : []) {
+    if (!current.has(join(folder, name))) await rm(join(folder, name), { force: true });
   }
 }
 

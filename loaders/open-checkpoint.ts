@@ -1,7 +1,7 @@
 // A checkpoint in whichever format the file is in.
 import type { Checkpoint } from './checkpoint.ts';
 import { formatOf } from './file-format.ts';
-import { openPth, type PthOptions } from './pth.ts';
+import type { PthOptions } from './pth.ts';
 import { openSafetensors, type SafetensorsOptions } from './safetensors.ts';
 import type { ByteSource } from './source.ts';
 
@@ -14,9 +14,14 @@ export type OpenCheckpointOptions = SafetensorsOptions & PthOptions;
  * Throws what `openSafetensors` and `openPth` throw, and for files that are known to be something else what they are.
  */
 export async function openCheckpoint(source: ByteSource, options: OpenCheckpointOptions = {}): Promise<Checkpoint> {
-  const format = await formatOf(source, options.signal).catch(async (error) => {
+  let open: (source: ByteSource, options: OpenCheckpointOptions) => Promise<Checkpoint>;
+  try {
+    const format = await formatOf(source, options.signal);
+    // the reader of pickles is a file of its own in the library for browsers: apps that load safetensors never fetch it
+    open = format === 'safetensors' ? openSafetensors : (await import('./pth.ts')).openPth;
+  } catch (error) {
     await source.close();
     throw error;
-  });
-  return format === 'safetensors' ? openSafetensors(source, options) : openPth(source, options);
+  }
+  return await open(source, options);
 }
