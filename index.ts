@@ -7,6 +7,7 @@ import { openWeights } from './loaders/open-weights.ts';
 import type { LoadStamOptions as LoadOptions, Stam, StamSource } from './model/load.ts';
 import { loadStam as loadFromCheckpoint } from './model/load.ts';
 
+/** What loadStam() takes beside the weights; everything may be left out. */
 export interface LoadStamOptions extends LoadOptions, Pick<OpenWeightsOptions, 'cache'> {}
 
 /**

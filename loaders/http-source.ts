@@ -16,6 +16,7 @@ import {
 } from './http-response.ts';
 import { type AllocateBytes, type ByteSource, bufferSource, rangedSource } from './source.ts';
 
+/** What httpSource() takes beside the address; everything may be left out. */
 export interface HttpSourceOptions {
   /** Ends the opening; each `read` of the source takes a signal of its own. */
   signal?: AbortSignal | undefined;

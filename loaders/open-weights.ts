@@ -23,6 +23,7 @@ export type WeightInput =
   | Uint8Array<ArrayBuffer>
   | ReadableStream<Uint8Array>;
 
+/** What openWeights() takes beside the weights; everything may be left out. */
 export interface OpenWeightsOptions extends OpenCheckpointOptions {
   /** Told how many bytes have been read of how many there are. */
   readonly onRead?: ((loaded: number, total: number) => void) | undefined;
@@ -57,8 +58,16 @@ async function openSource(input: WeightInput, options: OpenWeightsOptions): Prom
   if (input instanceof Request) return await keep(await httpSource(input, { signal }), options);
   const url = urlOf(input);
   if (url === undefined || url.protocol === 'file:') {
-    const { fileSource, pathOf } = await import('./node-source.ts');
-    return await fileSource(pathOf(url ?? String(input)));
+    // written out, so that the bundle for browsers can leave the import out
+    if (typeof process !== 'undefined' && process.versions?.node) {
+      const { fileSource, pathOf } = await import('./node-source.ts');
+      return await fileSource(pathOf(url ?? String(input)));
+    }
+    throw new StamError('bad-input', {
+      where: String(input),
+      problem: 'files are read by their paths in Node only',
+      hint: 'pass an http or https address, or a File that the user has chosen',
+    });
   }
   if (url.protocol === 'http:' || url.protocol === 'https:') {
     return await keep(await httpSource(url, { signal }), options);

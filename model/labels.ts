@@ -8,6 +8,7 @@ export function parseLabels(content: string): readonly string[] {
   return content.trimEnd().split(/\r?\n/);
 }
 
+/** The names of the 400 classes of Kinetics-400, by class number. */
 export const kinetics400: readonly string[] = parseLabels(text);
 
 /** Names for the classes of a model: `labels` if given, Kinetics' where there are 400 classes, else none. Throws bad-input for a wrong number. */

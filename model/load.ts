@@ -22,6 +22,7 @@ import type { FrameStream, StreamFrame } from './stream.ts';
 /** Named tensors with the metadata that came with them: what openSafetensors() and openSynthetic() give. */
 export type StamSource = TensorSource & { readonly metadata: ReadonlyMap<string, string> };
 
+/** What loadStam() takes beside the weights; everything may be left out. */
 export interface LoadStamOptions extends StamModelOptions {
   /** A published name, or 'auto' (the default): the configuration is read off the checkpoint. */
   readonly model?: string | undefined;
@@ -38,6 +39,7 @@ export interface LoadStamOptions extends StamModelOptions {
  */
 export type StamFrames = Float32Array<ArrayBuffer> | GPUBuffer | readonly DecodedFrames[] | readonly PictureSource[];
 
+/** How frames are read, and until when they are waited for. */
 export interface RunStamOptions {
   readonly signal?: AbortSignal | undefined;
   /**
@@ -48,6 +50,7 @@ export interface RunStamOptions {
   readonly colors?: 'exact' | 'fast' | undefined;
 }
 
+/** What classify() takes beside the frames; everything may be left out. */
 export interface ClassifyOptions extends RunStamOptions {
   /** How many classes to give of each video: 5. */
   readonly topk?: number | undefined;

@@ -18,19 +18,26 @@ export interface Site {
   close(): Promise<void>;
 }
 
-/** Bundles page.ts in memory and serves it with a fixture on a free port of 127.0.0.1. */
+/** Bundles page.ts in memory and serves it with a fixture. */
 export async function serveSite(): Promise<Site> {
-  const files = await siteFiles();
+  return await serveFiles(await siteFiles());
+}
+
+/** Serves files by path, and by ranges, on a free port of 127.0.0.1, each with these headers. */
+export async function serveFiles(
+  files: ReadonlyMap<string, ServedFile>,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Site> {
   const site: Site = { url: '', silent: false, close: async () => {} };
   const server = createServer((request, response) => {
     const file = files.get(request.url ?? '');
     const start = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? Number.NaN);
     if (!file) response.writeHead(404).end();
-    else if (Number.isNaN(start)) response.writeHead(200, { 'content-type': file.type }).end(file.body);
+    else if (Number.isNaN(start)) response.writeHead(200, { ...headers, 'content-type': file.type }).end(file.body);
     else {
       const size = file.body.length;
       const range = { 'content-range': `bytes ${start}-${size - 1}/${size}`, 'content-length': size - start };
-      response.writeHead(206, { 'content-type': file.type, etag: '"one"', ...range });
+      response.writeHead(206, { ...headers, 'content-type': file.type, etag: '"one"', ...range });
       if (site.silent) response.flushHeaders();
       else response.end(file.body.slice(start));
     }
@@ -75,7 +82,7 @@ async function weightFile(io: Uint8Array<ArrayBuffer>): Promise<Uint8Array<Array
   return new Uint8Array(await new Blob(pieces).arrayBuffer());
 }
 
-interface ServedFile {
+export interface ServedFile {
   readonly type: string;
   readonly body: string | Uint8Array;
 }
@@ -92,11 +99,9 @@ async function siteFiles(): Promise<Map<string, ServedFile>> {
     format: 'esm',
     platform: 'browser',
     target: 'es2022',
-    // as build.mjs bundles index.ts: what Node alone can load stays outside, and stays apart when it is imported on demand
-    splitting: true,
-    external: ['webgpu', 'node:*'],
+    // as build.mjs bundles index.ts for browsers
+    define: { __VERSION__: '"browser test"', process: 'undefined' },
     loader: { '.wgsl': 'text', '.txt': 'text' },
-    define: { __VERSION__: '"browser test"' },
     logLevel: 'warning',
   });
   const page = '<!doctype html><link rel="icon" href="data:,"><script type="module" src="/page.js"></script>';
