@@ -1,7 +1,7 @@
 // The library in a real browser. One that does not start is a failure, not a skip.
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { expectClose } from '../close.ts';
+import { expectClose, largestDifference } from '../close.ts';
 import { launchChromium } from './chromium.ts';
 import type {} from './page.ts';
 import type { Site } from './site.ts';
@@ -45,4 +45,37 @@ test("encode() records into an app's encoder and leaves its device alone", async
   const { got, want, afterwards } = await page.evaluate(() => window.checks.encode());
   expectClose('logits', got, want, 1e-4);
   expect(afterwards).toEqual([1, 4, 9, 16]);
+}, 60_000);
+
+test('weights come from an address, and from the cache when they have come once', async () => {
+  const first = await page.evaluate(() => window.checks.load());
+  expectClose('logits', first.got, first.want, 1e-4);
+  const downloads = first.stages.filter(([stage]) => stage === 'download');
+  expect(downloads.length).toBeGreaterThan(2);
+  const [, loaded, total] = downloads.at(-1) ?? ['', 0, -1];
+  expect([loaded, total]).toEqual([total, loaded]);
+  expect(new Set(first.stages.map(([stage]) => stage))).toEqual(new Set(['download', 'upload', 'compile', 'ready']));
+  if (site) site.silent = true;
+  const second = await page.evaluate(() => window.checks.load());
+  if (site) site.silent = false;
+  expect(second.got).toEqual(first.got);
+}, 60_000);
+
+test('a load that is aborted while the weights arrive rejects with an AbortError', async () => {
+  expect(await page.evaluate(() => window.checks.abort())).toBe('AbortError');
+}, 60_000);
+
+test('pictures of any kind give the bits that their bytes give', async () => {
+  const { bytes, forms } = await page.evaluate(() => window.checks.pictures());
+  for (const [form, logits] of Object.entries(forms)) expect({ form, logits }).toEqual({ form, logits: bytes });
+}, 60_000);
+
+test('frames of video are converted exactly; the fast way differs by as much as is printed', async () => {
+  const { bytes, exact, fast, stream } = await page.evaluate(() => window.checks.planes());
+  expect(exact).toEqual(bytes);
+  expectClose('stream', stream, bytes, 1e-4);
+  const { error } = largestDifference(fast, bytes);
+  process.stdout.write(`colors: 'fast' is off by ${error.toExponential(1)} in logits of -5 to 5\n`);
+  expect(error).toBeGreaterThan(0);
+  expect(error).toBeLessThan(1);
 }, 60_000);

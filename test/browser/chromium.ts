@@ -18,6 +18,10 @@ export async function launchChromium(): Promise<Browser> {
     args: [
       '--enable-unsafe-webgpu', // WebGPU is off on Linux without a driver that Chromium trusts
       '--use-webgpu-adapter=swiftshader',
+      // the rest of the GPU process on Vulkan too: with its OpenGL it crashes when a frame of video is to become a texture
+      '--enable-features=Vulkan',
+      '--use-vulkan=swiftshader',
+      '--use-angle=vulkan',
     ],
     env: {
       ...process.env,

@@ -1,6 +1,14 @@
 // What runs in the page: the library as an app uses it. browser.test.ts calls these over and judges what they return.
 import type { AdapterDescription, Checkpoint, StamConfig } from '../../index.ts';
-import { bufferSource, loadStam, openSafetensors, openSynthetic, requiredDevice, weightShapes } from '../../index.ts';
+import {
+  bufferSource,
+  loadStam,
+  openSafetensors,
+  openSynthetic,
+  requiredDevice,
+  StamError,
+  weightShapes,
+} from '../../index.ts';
 import { configFromMetadata } from '../../model/config.ts';
 
 const checks = {
@@ -41,6 +49,96 @@ const checks = {
     return { got, want: Array.from({ length: videos }, () => want).flat(), afterwards };
   },
 
+  /** By address, with progress: once and again, when nothing may be downloaded any more if `again`. */
+  async load(): Promise<{ stages: [string, number, number][]; got: number[]; want: number[] }> {
+    const { fixture } = await openFixture();
+    const stages: [string, number, number][] = [];
+    const stam = await loadStam('/tiny-a.safetensors', {
+      onProgress: ({ stage, loaded, total }) => stages.push([stage, loaded, total]),
+    });
+    const got = [...(await stam.logits(await fixture.read('frames')))];
+    stam.dispose();
+    return { stages, got, want: [...(await fixture.read('logits'))] };
+  },
+
+  /** An abort while the weights arrive; the name of what comes of it. */
+  async abort(): Promise<string> {
+    const controller = new AbortController();
+    const loading = loadStam('/tiny-a.safetensors', {
+      signal: controller.signal,
+      cache: false,
+      onProgress: ({ stage, loaded }) => stage === 'upload' && loaded > 0 && controller.abort(),
+    });
+    return await loading.then(
+      (stam) => {
+        stam.dispose();
+        return 'loaded';
+      },
+      (error: unknown) => (error instanceof Error ? error.name : String(error)),
+    );
+  },
+
+  /** The same pictures in every form that a browser has; the logits of each form, and those of the bytes. */
+  async pictures(): Promise<{ bytes: number[]; forms: Record<string, number[]> }> {
+    const stam = await loadStam('/tiny-a.safetensors');
+    const { frames } = stam.config;
+    const [width, height] = [40, 30];
+    const all = Array.from({ length: frames }, (_, i) => picture(width, height, i));
+    const data = new Uint8Array(all.flatMap((pixels) => [...pixels]));
+    const images = all.map((pixels) => new ImageData(new Uint8ClampedArray(pixels), width, height));
+    const bitmaps = await Promise.all(images.map((image) => createImageBitmap(image)));
+    const canvases = images.map((image) => drawn(new OffscreenCanvas(width, height), image));
+    const elements = images.map((image) => {
+      const canvas = document.createElement('canvas');
+      [canvas.width, canvas.height] = [width, height];
+      return drawn(canvas, image);
+    });
+    const videoFrames = all.map(
+      (pixels, i) => new VideoFrame(pixels, { format: 'RGBA', codedWidth: width, codedHeight: height, timestamp: i }),
+    );
+    const forms = {
+      ImageData: await stam.logits(images),
+      ImageBitmap: await stam.logits(bitmaps),
+      OffscreenCanvas: await stam.logits(canvases),
+      HTMLCanvasElement: await stam.logits(elements),
+      VideoFrame: await stam.logits(videoFrames),
+      'VideoFrame, fast': await stam.logits(videoFrames, { colors: 'fast' }),
+    };
+    const bytes = await stam.logits([{ width, height, data, format: 'RGBA' }]);
+    for (const frame of videoFrames) frame.close();
+    stam.dispose();
+    return {
+      bytes: [...bytes],
+      forms: Object.fromEntries(Object.entries(forms).map(([name, logits]) => [name, [...logits]])),
+    };
+  },
+
+  /** Frames of video in planes: the exact way beside the same bytes, and the fast one. */
+  async planes(): Promise<{ bytes: number[]; exact: number[]; fast: number[]; stream: number[] }> {
+    const stam = await loadStam('/tiny-a.safetensors');
+    const [width, height] = [42, 30];
+    const size = (width * height * 3) / 2;
+    const all = Array.from({ length: stam.config.frames }, (_, i) =>
+      picture(width, height, i).slice(0, size).map(smooth),
+    );
+    const videoFrames = all.map(
+      (planes, i) => new VideoFrame(planes, { format: 'I420', codedWidth: width, codedHeight: height, timestamp: i }),
+    );
+    const data = new Uint8Array(all.flatMap((planes) => [...planes]));
+    const bytes = await stam.logits([{ width, height, data, format: 'I420' }]);
+    const exact = await stam.logits(videoFrames);
+    const fast = await stam.logits(videoFrames, { colors: 'fast' });
+    const frames = await stam.stream();
+    for (const frame of videoFrames) await frames.push(frame);
+    const stream = await frames.logits();
+    for (const frame of videoFrames) frame.close();
+    const closed = await stam.logits(videoFrames).catch((error: unknown) => error);
+    if (!(closed instanceof StamError) || closed.code !== 'bad-input') throw new Error(`closed frames gave ${closed}`);
+    frames.dispose();
+    stam.dispose();
+    return { bytes: [...bytes], exact: [...exact], fast: [...fast], stream: [...stream] };
+  },
+
   /** WebGPU errors since the last call that nobody caught, on any device, the library's own included. */
   takeProblems: (): readonly string[] => problems.splice(0),
 };
@@ -70,6 +168,22 @@ async function openFixture(): Promise<{ fixture: Checkpoint; config: StamConfig 
   const config = configFromMetadata(fixture.metadata);
   if (!config) throw new Error(`${response.url}: its metadata tell no configuration`);
   return { fixture, config };
+}
+
+/** An opaque picture with hard edges, [H, W, 4]. */
+function picture(width: number, height: number, seed: number): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from({ length: 4 * width * height }, (_, i) =>
+    i % 4 === 3 ? 255 : ((i * 37 + seed * 91) ^ (i >> 3)) & 255,
+  );
+}
+
+/** Values that video has. */
+const smooth = (byte: number) => 64 + byte / 2;
+
+function drawn<C extends HTMLCanvasElement | OffscreenCanvas>(canvas: C, image: ImageData): C {
+  const context = canvas.getContext('2d') as CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D | null;
+  context?.putImageData(image, 0, 0);
+  return canvas;
 }
 
 /** The weights that the fixture was made with. */

@@ -4,9 +4,17 @@ import { createServer } from 'node:http';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { openSafetensors } from '../../loaders/safetensors.ts';
+import { writeSafetensors } from '../../loaders/safetensors-writer.ts';
+import { bufferSource } from '../../loaders/source.ts';
+import { openSynthetic } from '../../loaders/synthetic.ts';
+import { configFromMetadata } from '../../model/config.ts';
+import { weightShapes } from '../../model/weights.ts';
 
 export interface Site {
   readonly url: string;
+  /** Set, no byte of a range is sent any more: whoever reads one waits for ever. */
+  silent: boolean;
   close(): Promise<void>;
 }
 
@@ -15,15 +23,24 @@ export async function serveSite(): Promise<Site> {
   return await serveFiles(await siteFiles());
 }
 
-/** Serves files by path on a free port of 127.0.0.1, each with these headers. */
+/** Serves files by path, and by ranges, on a free port of 127.0.0.1, each with these headers. */
 export async function serveFiles(
   files: ReadonlyMap<string, ServedFile>,
   headers: Readonly<Record<string, string>> = {},
 ): Promise<Site> {
+  const site: Site = { url: '', silent: false, close: async () => {} };
   const server = createServer((request, response) => {
     const file = files.get(request.url ?? '');
-    if (file) response.writeHead(200, { ...headers, 'content-type': file.type }).end(file.body);
-    else response.writeHead(404).end();
+    const start = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? Number.NaN);
+    if (!file) response.writeHead(404).end();
+    else if (Number.isNaN(start)) response.writeHead(200, { ...headers, 'content-type': file.type }).end(file.body);
+    else {
+      const size = file.body.length;
+      const range = { 'content-range': `bytes ${start}-${size - 1}/${size}`, 'content-length': size - start };
+      response.writeHead(206, { ...headers, 'content-type': file.type, etag: '"one"', ...range });
+      if (site.silent) response.flushHeaders();
+      else response.end(file.body.slice(start));
+    }
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -32,14 +49,37 @@ export async function serveFiles(
   const address = server.address();
   if (address === null || typeof address === 'string')
     throw new Error(`the server listens on ${address}, not on a port`);
-  return {
+  return Object.assign(site, {
     url: `http://127.0.0.1:${address.port}/`,
     close: () =>
-      new Promise((resolve) => {
+      new Promise<void>((resolve) => {
         server.close(() => resolve());
         server.closeAllConnections(); // a browser keeps its connections open
       }),
+  });
+}
+
+/** The weights of a fixture as a file, by the rule that made them. */
+async function weightFile(io: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+  const { metadata } = await openSafetensors(bufferSource(io));
+  const config = configFromMetadata(metadata);
+  if (!config) throw new Error('the metadata of the fixture tell no configuration');
+  const weights = openSynthetic(1, weightShapes(config));
+  const pieces: Uint8Array<ArrayBuffer>[] = [];
+  const sink = {
+    name: 'memory',
+    write: async (piece: Uint8Array<ArrayBuffer>) => void pieces.push(piece.slice()),
+    finish: async () => {},
+    abort: async () => {},
   };
+  const tensors = [...weights.tensors.values()].map(({ name, shape }) => ({
+    name,
+    dtype: 'F32' as const,
+    shape,
+    data: () => weights.read(name),
+  }));
+  await writeSafetensors(sink, tensors, new Map([['heads', `${config.heads}`]]));
+  return new Uint8Array(await new Blob(pieces).arrayBuffer());
 }
 
 export interface ServedFile {
@@ -65,10 +105,11 @@ async function siteFiles(): Promise<Map<string, ServedFile>> {
     logLevel: 'warning',
   });
   const page = '<!doctype html><link rel="icon" href="data:,"><script type="module" src="/page.js"></script>';
-  const fixture = await readFile(path.join(root, 'test/fixtures/tiny-a.io.safetensors'));
+  const fixture = new Uint8Array(await readFile(path.join(root, 'test/fixtures/tiny-a.io.safetensors')));
   return new Map<string, ServedFile>([
     ['/', { type: 'text/html', body: page }],
     ['/tiny-a.io.safetensors', { type: 'application/octet-stream', body: fixture }],
+    ['/tiny-a.safetensors', { type: 'application/octet-stream', body: await weightFile(fixture) }],
     ...outputFiles.map(({ path: name, contents }) => [name, { type: 'text/javascript', body: contents }] as const),
   ]);
 }
