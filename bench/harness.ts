@@ -33,6 +33,7 @@ export interface Measurement {
   readonly reference: Float32Array | undefined;
   readonly signal: AbortSignal;
   readonly onLoad: (progress: LoadProgress) => void;
+  readonly onNotice: (text: string) => void;
   readonly onRun: (done: number, total: number) => void;
 }
 
@@ -48,8 +49,8 @@ export async function measure(
   device.memory.resetPeak();
   const pipelinesBefore = device.pipelines.size;
   const begin = performance.now();
-  const { dtype, tune, onLoad } = measurement;
-  const options = { dtype, tune, videos: batch, signal, onProgress: onLoad };
+  const { dtype, tune, onLoad, onNotice } = measurement;
+  const options = { dtype, tune, videos: batch, signal, onProgress: onLoad, onNotice };
   const stam = await StamModel.load(device, config, checkpoint, options);
   const loadMs = performance.now() - begin;
   const frames = repeat(unit(1, 'frames', config.frames * 3 * config.imageSize ** 2), batch);

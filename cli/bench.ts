@@ -108,6 +108,7 @@ export const bench = defineCommand({
           loading.update(report);
           if (report.stage === 'ready') loading.finish();
         },
+        onNotice: log,
         onRun: (done, total) => {
           computing.update(done, total);
           if (done < total) return;

@@ -83,6 +83,7 @@ export const run = defineCommand({
       videos: frames.videos,
       signal,
       onProgress: bar.update,
+      onNotice: log,
     });
     bar.finish();
     await checkpoint.close();

@@ -51,7 +51,10 @@ function format({ where, problem, got, expected, hint }: StamErrorParts): string
 
 /** The name of a tensor in a message. What a file made up to hurt its reader is quoted, escaped and cut. */
 export function quoteName(name: string): string {
-  return /^[\w.:/-]{1,200}$/.test(name) ? name : JSON.stringify(name.slice(0, 200));
+  if (/^[\w.:/-]{1,200}$/.test(name)) return name;
+  // JSON leaves in what a terminal obeys: C1 controls, and marks that turn the direction of the text
+  const spell = (character: string) => `\\u{${character.codePointAt(0)?.toString(16)}}`;
+  return JSON.stringify(name.slice(0, 200)).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, spell);
 }
 
 /** Throws the signal's reason (by default a DOMException AbortError) once it has been aborted. */

@@ -143,7 +143,6 @@ class HttpFile {
         filled += await body.readInto(bytes.subarray(filled));
       }
     });
-    if (start + filled === this.#version?.size) this.#drop(); // nothing can follow: a connection less that is open
     return bytes;
   }
 

@@ -142,14 +142,20 @@ export function configName(config: StamConfig): string | undefined {
   return [...configs].find(([, known]) => JSON.stringify(sorted(known)) === text)?.[0];
 }
 
+/** The published name of a configuration, else its measures. */
+export function describeConfig(config: StamConfig): string {
+  const { frames, imageSize, patchSize, channels, depth, classes } = config;
+  return (
+    configName(config) ??
+    `STAM of ${frames} frames, image ${imageSize}, patch ${patchSize}, ${channels} channels, depth ${depth}, ${classes} classes`
+  );
+}
+
 /** Which known model a checkpoint is: `stam_16`, or a description of one of the family; undefined for anything else. */
 export function identify(checkpoint: TensorShapes): string | undefined {
   try {
     const config = configFromCheckpoint(checkpoint, checkpoint.metadata.has('heads') ? {} : { heads: 1 });
-    const named = configName({ ...config, heads: base.heads });
-    if (named) return named;
-    const { frames, imageSize, patchSize, channels, depth, classes } = config;
-    return `STAM of ${frames} frames, image ${imageSize}, patch ${patchSize}, ${channels} channels, depth ${depth}, ${classes} classes`;
+    return describeConfig({ ...config, heads: base.heads });
   } catch (error) {
     if (error instanceof StamError) return undefined;
     throw error;

@@ -83,6 +83,8 @@ export interface StamInfo {
   readonly features: readonly string[];
   /** Where the choice of kernels comes from: a rule, or a tuning and its date. */
   readonly tuning: string;
+  /** What was made up for the checkpoint or left out of it, a sentence each; onNotice was told the same. */
+  readonly notices: readonly string[];
   /** Each distinct kernel of one video's plan and how often it is dispatched. */
   readonly kernels: readonly { readonly kernel: string; readonly calls: number }[];
 }
@@ -112,7 +114,7 @@ export interface Stam {
   dispose(): void;
 }
 
-/** Uploads the weights and compiles the kernels. A checkpoint that does not fit is refused by the name of the tensor. */
+/** Uploads the weights and compiles the kernels. A checkpoint that does not fit is refused with the names of the tensors. */
 export async function loadStam(source: StamSource, options: LoadStamOptions = {}): Promise<Stam> {
   const { model: name = 'auto', device: gpu, heads, ...rest } = options;
   throwIfAborted(rest.signal);
@@ -170,6 +172,7 @@ export async function loadStam(source: StamSource, options: LoadStamOptions = {}
         adapter: device.capabilities.adapter,
         features: [...device.capabilities.features],
         tuning: model.tuning.origin,
+        notices: model.notices,
         kernels: [...calls].map(([kernel, count]) => ({ kernel, calls: count })),
       };
     },

@@ -13,9 +13,10 @@ import type { TextStore } from '../engine/text-store.ts';
 import { chooseTuned } from '../engine/tuner.ts';
 import type { TuneMode, TuningOutcome } from '../engine/tuning.ts';
 import { obtainTuning } from '../engine/tuning.ts';
-import type { TensorSource } from '../engine/weights.ts';
 import { Weights } from '../engine/weights.ts';
 import type { StamConfig } from './config.ts';
+import type { FitSource } from './fit.ts';
+import { fitCheckpoint } from './fit.ts';
 import { PictureReader } from './pictures.ts';
 import type { CropRecipe, DecodedFrames } from './preprocess.ts';
 import { defaultZoom, Preprocessor } from './preprocess.ts';
@@ -49,6 +50,8 @@ export interface StamModelOptions {
   readonly tuningStore?: TextStore | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
+  /** Told, before anything is uploaded, what was made up for the checkpoint or left out of it: a sentence each. */
+  readonly onNotice?: ((text: string) => void) | undefined;
 }
 
 /** Times of the stages of loading, in milliseconds. Compiling overlaps the upload. */
@@ -72,6 +75,8 @@ export class StamModel {
   readonly device: Device;
   /** Where the choice of kernels comes from, and what was tried. */
   readonly tuning: TuningOutcome;
+  /** What was made up for the checkpoint or left out of it. */
+  readonly notices: readonly string[];
   /** What becomes of pictures. */
   readonly recipe: CropRecipe;
   readonly #weights: Weights;
@@ -87,11 +92,17 @@ export class StamModel {
   readonly #inFlight: Promise<unknown>[] = [];
   #disposed = false;
 
-  private constructor(planner: Planner, tuning: TuningOutcome, weights: Weights, zoom: number) {
+  private constructor(
+    planner: Planner,
+    tuning: TuningOutcome,
+    weights: Weights,
+    { zoom, notices }: { zoom: number; notices: readonly string[] },
+  ) {
     this.device = planner.device;
     this.config = planner.config;
     this.storage = planner.storage;
     this.tuning = tuning;
+    this.notices = notices;
     this.#planner = planner;
     this.#weights = weights;
     this.recipe = { size: this.config.imageSize, zoom };
@@ -99,13 +110,13 @@ export class StamModel {
   }
 
   /**
-   * Chooses kernels, then uploads the weights that `config` names and compiles the kernels meanwhile. Frees everything when it fails
-   * or is aborted.
+   * Checks that the checkpoint fits (see fitCheckpoint, which also says what is thrown where it does not), chooses kernels, then uploads
+   * the weights and compiles the kernels meanwhile. Frees everything when it fails or is aborted.
    */
   static async load(
     device: Device,
     config: StamConfig,
-    source: TensorSource,
+    source: FitSource,
     {
       dtype = 'auto',
       videos = 1,
@@ -115,9 +126,12 @@ export class StamModel {
       tuningStore,
       signal,
       onProgress,
+      onNotice,
     }: StamModelOptions = {},
   ): Promise<StamModel> {
     const begin = performance.now();
+    const fitted = fitCheckpoint(source, config);
+    for (const notice of fitted.notices) onNotice?.(notice);
     const storage = chooseStorage(dtype, device);
     const planner = new Planner(device, config, storage, wanted);
     const tuning = await obtainTuning(device, planner.graph(videos), {
@@ -140,9 +154,9 @@ export class StamModel {
     });
     compiled.catch(() => undefined); // awaited below; until then an upload that fails first must not leave it unhandled
     const report = (loaded: number, total: number) => onProgress?.({ stage: 'upload', loaded, total });
-    const weights = await Weights.upload(device, source, plan.weights, { signal, onProgress: report });
+    const weights = await Weights.upload(device, fitted, plan.weights, { signal, onProgress: report });
     const uploadMs = performance.now() - chosen;
-    const model = new StamModel(planner, tuning, weights, zoom);
+    const model = new StamModel(planner, tuning, weights, { zoom, notices: fitted.notices });
     try {
       await compiled;
       await model.#program(videos, plan);

@@ -15,6 +15,7 @@ import { openTestDevice } from '../device.ts';
 let device: Device;
 let fixture: Checkpoint;
 let measurement: Measurement;
+const notices: string[] = [];
 
 beforeAll(async () => {
   device = await openTestDevice();
@@ -26,7 +27,7 @@ beforeAll(async () => {
   measurement = {
     model: 'tiny-a',
     config,
-    checkpoint: openSynthetic(1, weightShapes(config)),
+    checkpoint: openSynthetic(1, new Map([...weightShapes(config), ['ema.decay', [1]]])),
     dtype: 'f32',
     tune: 'off',
     batch: 2,
@@ -36,6 +37,7 @@ beforeAll(async () => {
     reference: await fixture.read('logits'),
     signal: new AbortController().signal,
     onLoad: () => undefined,
+    onNotice: (text) => notices.push(text),
     onRun: () => undefined,
   };
 });
@@ -48,6 +50,9 @@ test('a measured row has every field, checked logits and the kernels that ran', 
   const { row, timings } = await measure(device, measurement);
   expect(row).toMatchObject({ model: 'tiny-a', frames: 4, batch: 2, dtype: 'f32', tuneMs: 0 });
   expect(row.msPerVideo.runs).toBe(3);
+  expect(notices).toEqual([
+    expect.stringMatching(/^synthetic:1: 1 tensor that STAM does not have is ignored: ema\.decay /),
+  ]);
   expect(row.maxAbsError).toBeLessThan(1e-4);
   for (const value of [
     row.videosPerSecond,

@@ -8,8 +8,12 @@ import { bench } from '../../cli/bench.ts';
 import { info } from '../../cli/info.ts';
 import { run } from '../../cli/run.ts';
 import { selftest } from '../../cli/selftest.ts';
-import { fileSource } from '../../loaders/node-source.ts';
+import { createFileSink, fileSource } from '../../loaders/node-source.ts';
 import { openSafetensors } from '../../loaders/safetensors.ts';
+import { writeSafetensors } from '../../loaders/safetensors-writer.ts';
+import { syntheticTensor } from '../../loaders/synthetic.ts';
+import { configFromMetadata } from '../../model/config.ts';
+import { weightShapes } from '../../model/weights.ts';
 import { expectClose } from '../close.ts';
 import { call } from './call.ts';
 
@@ -49,6 +53,31 @@ test.each(['tiny-a', 'tiny-b', 'tiny-c'])(
     await got.close();
   },
 );
+
+test('run says what it makes up for a checkpoint of the first version, and what it ignores', async () => {
+  const truth = await openSafetensors(await fileSource(fixture('tiny-a')));
+  const config = configFromMetadata(truth.metadata);
+  if (!config) throw new Error('the fixture has no configuration');
+  const shapes = [...weightShapes(config), ['ema.decay', [1]] as const];
+  const kept = shapes.filter(([name]) => !name.endsWith('.attn.qkv.bias'));
+  const weights = path.join(folder, 'first-version.safetensors');
+  const tensors = kept.map(([name, shape]) => ({
+    name,
+    dtype: 'F32' as const,
+    shape,
+    data: () => syntheticTensor(1, name, shape),
+  }));
+  await writeSafetensors(await createFileSink(weights), tensors, truth.metadata);
+  await truth.close();
+  const output = path.join(folder, 'first-version.io.safetensors');
+  const args = ['run', '--weights', weights, '--input', fixture('tiny-a'), '--output', output, ...adapter];
+  const { code, stderr } = await call([run], args);
+  expect(code, stderr).toBe(0);
+  expect(stderr).toMatch(/first-version\.safetensors: .* its qkv biases are taken as zeros\n/);
+  expect(stderr).toMatch(
+    /first-version\.safetensors: 1 tensor that STAM does not have is ignored: ema\.decay \(F32 \[1\]\)\n/,
+  );
+});
 
 test('run refuses an input that does not fit, and writes nothing', async () => {
   const output = path.join(folder, 'none.safetensors');

@@ -184,7 +184,7 @@ describe('an address that cannot be fetched', () => {
   test('a port where nobody listens', async () => {
     await server.close();
     await expect(open()).rejects.toEqual(
-      failure('bad-input', /^http:.*cannot be fetched; got fetch failed: .*ECONNREFUSED/),
+      failure('bad-input', /^http:.*cannot be fetched; got fetch failed: connect ECONNREFUSED/),
     );
     server = await serveFile(file);
   });
@@ -334,7 +334,7 @@ describe('a range that is not believed', () => {
     ['another unit', { 'content-range': 'items 0-2999/3000' }, /got Content-Range: items/],
     [
       'a size beyond 2^53',
-      { 'content-range': 'bytes 0-9007199254740992/9007199254740993' },
+      { 'content-range': 'bytes 0-9007199254740991/9007199254740992' },
       /got Content-Range: bytes 0-9007/,
     ],
     ['nonsense', { 'content-range': 'x'.repeat(5000) }, /got Content-Range: x{100}, expected/],

@@ -219,6 +219,7 @@ describe('names', () => {
     const message = await refusalOf(`{"\\u001b[2J${'x'.repeat(5000)}":null}`);
     expect(message).toContain('"\\u001b[2Jxxx');
     expect(message.length).toBeLessThan(400);
+    expect(await refusalOf('{"\u009b2J\u202e重み":null}')).toMatch(/^x\.safetensors: "\\u\{9b\}2J\\u\{202e\}重み": /);
   });
 });
 

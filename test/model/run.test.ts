@@ -156,6 +156,40 @@ test('decoded pictures of several sizes are resized and cropped on the way, in c
   expect(device.memory.statistics()).toMatchObject(empty);
 });
 
+test("a checkpoint of STAM's first version runs with qkv biases of zero, and says so; what is not STAM's is ignored, and said", async () => {
+  const { weights, config } = fixture;
+  const isBias = (name: string) => name.endsWith('.attn.qkv.bias');
+  const withoutBias = {
+    ...weights,
+    tensors: new Map([
+      ...[...weights.tensors].filter(([name]) => !isBias(name)),
+      ['ema.decay', { name: 'ema.decay', dtype: 'F32', shape: [1], bytes: 4 }] as const,
+    ]),
+    order: () => weights.order().filter((name) => !isBias(name)),
+  };
+  const withZeros = {
+    ...weights,
+    async read(name: string) {
+      const values = await weights.read(name);
+      return isBias(name) ? values.fill(0) : values;
+    },
+  };
+  const heard: string[] = [];
+  const options = { device: device.gpu, dtype: 'f32', onNotice: (text: string) => heard.push(text) } as const;
+  const [first, zeros] = [
+    await loadStam(withoutBias, options),
+    await StamModel.load(device, config, withZeros, options),
+  ];
+  expect(heard).toEqual([expect.stringMatching(/biases/), expect.stringMatching(/ema\.decay/)]);
+  expect((await first.info()).notices).toEqual(heard);
+  expect(zeros.notices).toEqual([]);
+  const logits = await first.logits(videos[0]);
+  expect(logits).toEqual(await logitsOf(zeros, videos[0]));
+  expect(logits).not.toEqual(alone[0]);
+  first.dispose();
+  zeros.dispose();
+});
+
 test('a call that fails or is aborted does not stop the next', async () => {
   const model = await load();
   const [tooShort, aborted, good] = await Promise.allSettled([
@@ -232,7 +266,8 @@ describe("loadStam on the caller's own device", () => {
 
   test('refuses a checkpoint that is another model, and leaves the device usable', async () => {
     await expect(loadStam(fixture.weights, { device: device.gpu, model: 'stam_16' })).rejects.toMatchObject({
-      code: 'shape-mismatch',
+      code: 'missing-tensor',
+      message: expect.stringMatching(/ not fit stam_16: .*; by its tensors the file is STAM of 4 frames, .*, or auto$/),
     });
     await expect(loadStam(fixture.weights, { device: device.gpu, model: 'resnet' })).rejects.toMatchObject({
       code: 'bad-input',
