@@ -2,6 +2,7 @@
 
 import { bench } from './bench.ts';
 import type { Command } from './command.ts';
+import { convert } from './convert.ts';
 import { info } from './info.ts';
 import { inspect } from './inspect.ts';
 import { peers } from './peers.ts';
@@ -9,4 +10,4 @@ import { run } from './run.ts';
 import { selftest } from './selftest.ts';
 
 /** What `stam COMMAND` can be. */
-export const commands: readonly Command[] = [bench, peers, run, inspect, selftest, info];
+export const commands: readonly Command[] = [bench, peers, run, convert, inspect, selftest, info];
