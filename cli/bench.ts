@@ -12,6 +12,7 @@ import { formatTuned } from '../engine/tuner.ts';
 import { version } from '../engine/version.ts';
 import { configs } from '../model/config.ts';
 import { adapterOption, dtypeOption, openDevice, tuneOption } from './adapter.ts';
+import { checkpointFile } from './checkpoint-file.ts';
 import { defineCommand, UsageError } from './command.ts';
 import { computeProgress, loadProgress } from './load-progress.ts';
 import { openModelSource, syntheticSeed } from './model-source.ts';
@@ -49,7 +50,7 @@ export const bench = defineCommand({
       type: 'string',
       default: 'synthetic:1',
       placeholder: 'synthetic:SEED|FILE',
-      description: 'synthetic:1 has reference logits; others are timed unchecked',
+      description: `weights made by rule, or ${checkpointFile}; synthetic:1 has reference logits, others are timed unchecked`,
     },
     tune: tuneOption,
     profile: {
@@ -88,6 +89,7 @@ export const bench = defineCommand({
         weights: values.weights,
         heads: undefined,
         signal,
+        log,
       });
       const loading = loadProgress(progress);
       const warmUps = adapter.software ? 0 : 2;

@@ -3,6 +3,7 @@
 import { bench } from './bench.ts';
 import { classify } from './classify.ts';
 import type { Command } from './command.ts';
+import { convert } from './convert.ts';
 import { infer } from './infer.ts';
 import { info } from './info.ts';
 import { inspect } from './inspect.ts';
@@ -12,4 +13,15 @@ import { run } from './run.ts';
 import { selftest } from './selftest.ts';
 
 /** What `stam COMMAND` can be. */
-export const commands: readonly Command[] = [bench, peers, infer, merge, classify, run, inspect, selftest, info];
+export const commands: readonly Command[] = [
+  bench,
+  peers,
+  infer,
+  merge,
+  classify,
+  run,
+  convert,
+  inspect,
+  selftest,
+  info,
+];

@@ -1,8 +1,7 @@
-// stam inspect: what a checkpoint holds. Reads the header only, so it is quick for files of any size.
+// stam inspect: what a checkpoint holds. Reads no tensor, so it is quick for files of any size.
 import type { Checkpoint } from '../loaders/checkpoint.ts';
-import { fileSource } from '../loaders/node-source.ts';
-import { openSafetensors } from '../loaders/safetensors.ts';
 import { identify } from '../model/config.ts';
+import { checkpointFile, openCheckpointFile } from './checkpoint-file.ts';
 import { defineCommand } from './command.ts';
 import { formatBytes, formatNumber, formatTable } from './table.ts';
 
@@ -10,13 +9,13 @@ import { formatBytes, formatNumber, formatTable } from './table.ts';
 export const inspect = defineCommand({
   name: 'inspect',
   summary: 'lists the tensors of a checkpoint and says which known model it is',
-  positionals: [{ placeholder: 'FILE', description: 'a .safetensors file' }],
+  positionals: [{ placeholder: 'FILE', description: checkpointFile }],
   options: {
     json: { type: 'flag', description: 'prints one JSON object instead of tables' },
   },
-  async run({ values, positionals, signal, stdout }) {
+  async run({ values, positionals, signal, stdout, log }) {
     const [path] = positionals;
-    const checkpoint = await openSafetensors(await fileSource(path), { signal });
+    const checkpoint = await openCheckpointFile(path, { signal, log });
     try {
       const report = describe(checkpoint);
       stdout(values.json ? JSON.stringify(report, undefined, 2) : reportText(report));
@@ -38,6 +37,8 @@ export interface InspectReport {
     readonly tensorsByDtype: Readonly<Record<string, number>>;
   };
   readonly metadata: Readonly<Record<string, string>>;
+  /** What the file holds beside the tensors. */
+  readonly leftOut: readonly string[];
   readonly tensors: readonly {
     readonly name: string;
     readonly dtype: string;
@@ -65,6 +66,7 @@ function describe(checkpoint: Checkpoint): InspectReport {
       tensorsByDtype: Object.fromEntries(tensorsByDtype),
     },
     metadata: Object.fromEntries(checkpoint.metadata),
+    leftOut: checkpoint.leftOut,
     tensors,
   };
 }

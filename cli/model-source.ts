@@ -1,12 +1,11 @@
 // From the options --model, --weights and --heads to a configuration and a checkpoint.
 import type { Checkpoint } from '../loaders/checkpoint.ts';
-import { fileSource } from '../loaders/node-source.ts';
-import { openSafetensors } from '../loaders/safetensors.ts';
 import { openSynthetic } from '../loaders/synthetic.ts';
 import type { StamConfig } from '../model/config.ts';
 import { configFromCheckpoint, configFromMetadata, namedConfig } from '../model/config.ts';
 import { weightShapes } from '../model/weights.ts';
-import { UsageError } from './command.ts';
+import { openCheckpointFile } from './checkpoint-file.ts';
+import { type Context, UsageError } from './command.ts';
 
 export interface ModelSource {
   readonly config: StamConfig;
@@ -32,6 +31,8 @@ export interface ModelSourceOptions {
   /** Where `auto` finds the configuration for synthetic weights: the input file's metadata. */
   readonly metadata?: ReadonlyMap<string, string> | undefined;
   readonly signal: AbortSignal;
+  /** Is told what the weights leave out. */
+  readonly log: Context['log'];
 }
 
 /** Opens the weights and settles the configuration. The caller closes the checkpoint. */
@@ -41,10 +42,11 @@ export async function openModelSource({
   heads,
   metadata,
   signal,
+  log,
 }: ModelSourceOptions): Promise<ModelSource> {
   const seed = syntheticSeed('--weights', weights);
   if (seed === undefined) {
-    const checkpoint = await openSafetensors(await fileSource(weights), { signal });
+    const checkpoint = await openCheckpointFile(weights, { signal, log });
     try {
       const config =
         model === 'auto' ? configFromCheckpoint(checkpoint, { heads }) : withHeads(namedConfig(model), heads);

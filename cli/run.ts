@@ -9,6 +9,7 @@ import type { StamConfig } from '../model/config.ts';
 import { configName } from '../model/config.ts';
 import { StamModel } from '../model/stam-model.ts';
 import { adapterOption, dtypeOption, openDevice } from './adapter.ts';
+import { checkpointFile } from './checkpoint-file.ts';
 import { defineCommand } from './command.ts';
 import { computeProgress, loadProgress } from './load-progress.ts';
 import { openModelSource, syntheticSeed } from './model-source.ts';
@@ -34,7 +35,7 @@ export const run = defineCommand({
       type: 'string',
       placeholder: 'FILE|synthetic:SEED',
       required: true,
-      description: 'a .safetensors file, or weights made by rule',
+      description: `${checkpointFile}, or weights made by rule`,
     },
     input: {
       type: 'string',
@@ -63,7 +64,14 @@ export const run = defineCommand({
     const seed = syntheticSeed('--input', values.input);
     const input = seed === undefined ? await openSafetensors(await fileSource(values.input), { signal }) : undefined;
     const { model, weights, heads } = values;
-    const { config, checkpoint } = await openModelSource({ model, weights, heads, metadata: input?.metadata, signal });
+    const { config, checkpoint } = await openModelSource({
+      model,
+      weights,
+      heads,
+      metadata: input?.metadata,
+      signal,
+      log,
+    });
     const size = values.input_size ?? config.imageSize;
     if (size !== config.imageSize) {
       throw new StamError('bad-input', {

@@ -70,8 +70,8 @@ export interface Unpickled {
 }
 
 // far above any checkpoint and far below what would hurt: a model of 100 tensors takes 3,000 opcodes and a depth of 20
-const maxOpcodes = 2_000_000;
-const maxStack = 1_000_000;
+const maxOpcodes = 1_000_000;
+const maxStack = 100_000;
 const maxMarks = 1_000;
 const maxIntegerBytes = 32;
 

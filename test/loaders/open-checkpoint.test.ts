@@ -1,0 +1,86 @@
+// Which format a file is taken for, and what is said of files that are none.
+import { describe, expect, test } from 'vitest';
+import { StamError } from '../../engine/errors.ts';
+import { openCheckpoint } from '../../loaders/open-checkpoint.ts';
+import { openPth } from '../../loaders/pth.ts';
+import { bufferSource } from '../../loaders/source.ts';
+import { dict, legacyFile, tensor, zip, zipFiles } from './torch-files.ts';
+
+const ascii = (text: string) => [...text].map((character) => character.charCodeAt(0));
+const source = (bytes: readonly number[]) => bufferSource(Uint8Array.from(bytes), 'x');
+
+const header = '{"w":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}';
+const safetensors = [header.length, 0, 0, 0, 0, 0, 0, 0, ...ascii(header), 1, 2];
+const root = dict(['w', tensor()]);
+
+describe('opened by their first bytes', () => {
+  test.each<[string, readonly number[], string]>([
+    ['safetensors', safetensors, 'U8'],
+    ['the zip form of torch.save', [...zip(zipFiles(root))], 'F32'],
+    ['the legacy form of torch.save', [...legacyFile(root)], 'F32'],
+  ])('%s', async (_, bytes, dtype) => {
+    const checkpoint = await openCheckpoint(source(bytes));
+    expect(checkpoint.tensors.get('w')?.dtype).toBe(dtype);
+  });
+
+  test.each([
+    // each begins like an ONNX file, a gzip file, or a zip
+    ['a header of 8 + 0x12 * 65536 bytes', [8, 0, 0x12, 0, 0, 0, 0, 0], /the header does not fit into the file/],
+    ['text', ascii('hello world, this is text'), /the header is too long/],
+  ])('%s is taken for safetensors', async (_, bytes, message) => {
+    await expect(openCheckpoint(source(bytes))).rejects.toThrow(message);
+  });
+});
+
+describe('known to be something else', () => {
+  const tar = new Array<number>(512).fill(0);
+  tar.splice(257, 5, ...ascii('ustar'));
+  test.each<[string, readonly number[], RegExp, string?]>([
+    ['nothing', [], /got an empty file/],
+    ['HTML', ascii('\n <!DOCTYPE html><html>'), /got an HTML page, expected .*; a download has brought an error page/],
+    ['XML', ascii('<?xml version="1.0"?><Error>'), /got an HTML page/],
+    [
+      'a git-lfs pointer',
+      ascii('version https://git-lfs.github.com/spec/v1\noid'),
+      /got a pointer of git-lfs, .*; run `git lfs pull`/,
+    ],
+    ['gzip', [0x1f, 0x8b, 8, 0], /got a gzip file, .*; unpack it first/],
+    ['xz', [0xfd, ...ascii('7zXZ'), 0], /got an xz file/],
+    ['zstd', [0x28, 0xb5, 0x2f, 0xfd], /got a zstd file/],
+    ['tar', tar, /got a tar archive, .*before PyTorch 0\.1\.12/, 'unsupported'],
+    ['HDF5', [0x89, ...ascii('HDF\r\n\u001a\n')], /got an HDF5 file/],
+    ['GGUF', ascii('GGUF\u0003'), /got a GGUF file/],
+    ['NumPy', [0x93, ...ascii('NUMPY\u0001')], /got a NumPy array/],
+    ['an empty zip', [0x50, 0x4b, 5, 6, ...new Array<number>(18).fill(0)], /got an empty zip archive/],
+    ['a pickle of protocol 4', [0x80, 4, 0x95], /got a pickle that torch\.save did not write/],
+    ['ONNX', [8, 7, 0x12, 7, ...ascii('pytorch')], /got an ONNX model/],
+    ['a short ONNX', [8, 7, 0x3a], /got an ONNX model/],
+  ])('%s', async (_, bytes, message, code = 'bad-checkpoint') => {
+    for (const open of [openCheckpoint, openPth]) {
+      const opened = source(bytes);
+      const error = await open(opened).catch((reason: unknown) => reason);
+      expect(error).toBeInstanceOf(StamError);
+      expect(error).toMatchObject({ code });
+      expect(String(error)).toMatch(message);
+      expect(String(error)).toMatch(/StamError: x: not a checkpoint that can be read; got/);
+      await expect(opened.read(0, 0)).rejects.toMatchObject({ code: 'disposed' });
+    }
+  });
+
+  test('safetensors, where torch.save was expected', async () => {
+    await expect(openPth(source(safetensors))).rejects.toThrow('x: the file does not begin as torch.save begins one');
+  });
+});
+
+test('a signal that was aborted closes the source', async () => {
+  const opened = source(safetensors);
+  await expect(openCheckpoint(opened, { signal: AbortSignal.abort() })).rejects.toMatchObject({ name: 'AbortError' });
+  await expect(opened.read(0, 1)).rejects.toMatchObject({ code: 'disposed' });
+});
+
+test('options reach the format', async () => {
+  const limits = { maxHeaderBytes: 4, maxPickleBytes: 4 };
+  await expect(openCheckpoint(source(safetensors), limits)).rejects.toThrow('the header is too long');
+  await expect(openCheckpoint(source([...zip(zipFiles(root))]), limits)).rejects.toThrow('the pickle is too long');
+  await expect(openCheckpoint(source([...legacyFile(root)]), limits)).rejects.toThrow('the pickles are too long');
+});
