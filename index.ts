@@ -4,11 +4,11 @@
 //   const [top] = await stam.classify(frames);
 import type { OpenWeightsOptions, WeightInput } from './loaders/open-weights.ts';
 import { openWeights } from './loaders/open-weights.ts';
-import type { LoadStamOptions as LoadOptions, Stam, StamSource } from './model/load.ts';
+import type { LoadCheckpointOptions, Stam, StamSource } from './model/load.ts';
 import { loadStam as loadFromCheckpoint } from './model/load.ts';
 
 /** What loadStam() takes beside the weights; everything may be left out. */
-export interface LoadStamOptions extends LoadOptions, Pick<OpenWeightsOptions, 'cache'> {}
+export interface LoadStamOptions extends LoadCheckpointOptions, Pick<OpenWeightsOptions, 'cache'> {}
 
 /**
  * Loads a model: reads the weights, uploads them one tensor at a time as they arrive, and compiles the kernels meanwhile. `source` is an
@@ -35,8 +35,6 @@ export type { StamErrorCode } from './engine/errors.ts';
 export { StamError } from './engine/errors.ts';
 export { version } from './engine/version.ts';
 export type { Checkpoint, TensorInfo } from './loaders/checkpoint.ts';
-export type { ClipRule } from './loaders/frame-choice.ts';
-export { chooseClips, leastFrames } from './loaders/frame-choice.ts';
 export type { HttpSourceOptions } from './loaders/http-source.ts';
 export { httpSource } from './loaders/http-source.ts';
 export type { OpenCheckpointOptions } from './loaders/open-checkpoint.ts';
@@ -47,6 +45,8 @@ export { openSafetensors } from './loaders/safetensors.ts';
 export type { ByteSource } from './loaders/source.ts';
 export { blobSource, bufferSource } from './loaders/source.ts';
 export { openSynthetic } from './loaders/synthetic.ts';
+export type { ClipRule } from './loaders/video/frame-choice.ts';
+export { chooseClips, leastFrames } from './loaders/video/frame-choice.ts';
 export type { StamConfig } from './model/config.ts';
 export { configs } from './model/config.ts';
 export { kinetics400 } from './model/labels.ts';

@@ -3,7 +3,7 @@ import fs from 'node:fs/promises';
 import type { Device } from '../engine/device.ts';
 import { StamError } from '../engine/errors.ts';
 import type { Checkpoint } from '../loaders/checkpoint.ts';
-import { findVideoTools, type VideoTools } from '../loaders/node-video-tools.ts';
+import { findVideoTools, type VideoTools } from '../loaders/video/node-video-tools.ts';
 import type { StamConfig } from '../model/config.ts';
 import { configName } from '../model/config.ts';
 import { labelsFor, parseLabels } from '../model/labels.ts';

@@ -1,6 +1,6 @@
 // Many videos through a model: frames are decoded ahead of the GPU, put into batches, and their logits come back in the videos' order.
 import { StamError, throwIfAborted } from '../engine/errors.ts';
-import { prefetch } from '../loaders/prefetch.ts';
+import { prefetch } from '../loaders/video/prefetch.ts';
 import type { DecodedFrames } from '../model/preprocess.ts';
 import type { StamModel } from '../model/stam-model.ts';
 

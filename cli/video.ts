@@ -1,9 +1,9 @@
 // What classify and infer share: the options that say which model and which frames, and the opening of a video.
 import type { Device } from '../engine/device.ts';
 import { StamError } from '../engine/errors.ts';
-import { chooseClips, leastFrames } from '../loaders/frame-choice.ts';
-import { decodeFrames, probeVideo, type VideoInfo } from '../loaders/node-video.ts';
-import type { VideoTools } from '../loaders/node-video-tools.ts';
+import { chooseClips, leastFrames } from '../loaders/video/frame-choice.ts';
+import { decodeFrames, probeVideo, type VideoInfo } from '../loaders/video/node-video.ts';
+import type { VideoTools } from '../loaders/video/node-video-tools.ts';
 import type { Sampling } from '../model/sampling.ts';
 import type { OpenedVideo } from './evaluate.ts';
 

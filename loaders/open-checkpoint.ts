@@ -1,7 +1,7 @@
 // A checkpoint in whichever format the file is in.
 import type { Checkpoint } from './checkpoint.ts';
 import { formatOf } from './file-format.ts';
-import type { PthOptions } from './pth.ts';
+import type { PthOptions } from './pytorch/pth.ts';
 import { openSafetensors, type SafetensorsOptions } from './safetensors.ts';
 import type { ByteSource } from './source.ts';
 
@@ -18,7 +18,7 @@ export async function openCheckpoint(source: ByteSource, options: OpenCheckpoint
   try {
     const format = await formatOf(source, options.signal);
     // the reader of pickles is a file of its own in the library for browsers: apps that load safetensors never fetch it
-    open = format === 'safetensors' ? openSafetensors : (await import('./pth.ts')).openPth;
+    open = format === 'safetensors' ? openSafetensors : (await import('./pytorch/pth.ts')).openPth;
   } catch (error) {
     await source.close();
     throw error;

@@ -22,8 +22,8 @@ import type { FrameStream, StreamFrame } from './stream.ts';
 /** Named tensors with the metadata that came with them: what openSafetensors() and openSynthetic() give. */
 export type StamSource = TensorSource & { readonly metadata: ReadonlyMap<string, string> };
 
-/** What loadStam() takes beside the weights; everything may be left out. */
-export interface LoadStamOptions extends StamModelOptions {
+/** What loading a checkpoint takes beside it; everything may be left out. */
+export interface LoadCheckpointOptions extends StamModelOptions {
   /** A published name, or 'auto' (the default): the configuration is read off the checkpoint. */
   readonly model?: string | undefined;
   /** Heads of the spatial transformer, where neither the shapes nor the metadata tell. */
@@ -115,7 +115,7 @@ export interface Stam {
 }
 
 /** Uploads the weights and compiles the kernels. A checkpoint that does not fit is refused with the names of the tensors. */
-export async function loadStam(source: StamSource, options: LoadStamOptions = {}): Promise<Stam> {
+export async function loadStam(source: StamSource, options: LoadCheckpointOptions = {}): Promise<Stam> {
   const { model: name = 'auto', device: gpu, heads, ...rest } = options;
   throwIfAborted(rest.signal);
   const config = name === 'auto' ? configFromCheckpoint(source, { heads }) : namedConfig(name);

@@ -10,7 +10,7 @@ import { createFileSink, fileSource } from '../../loaders/node-source.ts';
 import { openCheckpoint } from '../../loaders/open-checkpoint.ts';
 import { openSafetensors } from '../../loaders/safetensors.ts';
 import { writeSafetensors } from '../../loaders/safetensors-writer.ts';
-import { dict, int, legacyFile, none, tensor, zip, zipFiles } from '../loaders/torch-files.ts';
+import { dict, int, legacyFile, none, tensor, zip, zipFiles } from '../loaders/pytorch/torch-files.ts';
 import { call } from './call.ts';
 
 const mixed = fileURLToPath(new URL('../fixtures/mixed.pth', import.meta.url));

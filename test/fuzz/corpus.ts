@@ -20,7 +20,7 @@ import {
   yes,
   zip,
   zipFiles,
-} from '../loaders/torch-files.ts';
+} from '../loaders/pytorch/torch-files.ts';
 
 export interface SeedFile {
   readonly name: string;

@@ -1,7 +1,8 @@
 // One input of the fuzzer: a file of the corpus, taken apart where its format is known, changed, and put together again.
+
+import { openZip } from '../../loaders/pytorch/zip.ts';
 import { bufferSource } from '../../loaders/source.ts';
-import { openZip } from '../../loaders/zip.ts';
-import { type ZipFile, zip } from '../loaders/torch-files.ts';
+import { type ZipFile, zip } from '../loaders/pytorch/torch-files.ts';
 import { byteMutations, mutateZipRecord } from './byte-mutations.ts';
 import type { SeedFile } from './corpus.ts';
 import { mutateHeader } from './header-mutations.ts';

@@ -1,5 +1,5 @@
 // Mutations of pickles, opcode by opcode: most of what comes of them is still a pickle.
-import { opcodes } from '../../loaders/pickle-opcodes.ts';
+import { opcodes } from '../../loaders/pytorch/pickle-opcodes.ts';
 import { boundaries, putInteger, type Random } from './random.ts';
 
 /** Bytes after an opcode, or how they say how many they are. */

@@ -2,9 +2,9 @@
 import { describe, expect, test } from 'vitest';
 import { StamError } from '../../engine/errors.ts';
 import { openCheckpoint } from '../../loaders/open-checkpoint.ts';
-import { openPth } from '../../loaders/pth.ts';
+import { openPth } from '../../loaders/pytorch/pth.ts';
 import { bufferSource } from '../../loaders/source.ts';
-import { dict, legacyFile, tensor, zip, zipFiles } from './torch-files.ts';
+import { dict, legacyFile, tensor, zip, zipFiles } from './pytorch/torch-files.ts';
 
 const ascii = (text: string) => [...text].map((character) => character.charCodeAt(0));
 const source = (bytes: readonly number[]) => bufferSource(Uint8Array.from(bytes), 'x');

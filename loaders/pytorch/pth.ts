@@ -1,0 +1,103 @@
+// PyTorch checkpoints (.pth, .pt, .pyth) by ranges: the directory and the pickle, then each tensor when it is asked for.
+// Nothing in such a file is run: pickle.ts says how.
+import { StamError } from '../../engine/errors.ts';
+import type { Checkpoint, TensorInfo } from '../checkpoint.ts';
+import { formatOf } from '../file-format.ts';
+import { onDemandCheckpoint } from '../on-demand.ts';
+import { describeTensor, dtypeBits } from '../safetensors-header.ts';
+import type { ByteSource } from '../source.ts';
+import { openLegacyFile } from './pth-legacy.ts';
+import { openZipFile } from './pth-zip.ts';
+import { findStateDict } from './state-dict.ts';
+import { checkView, readView, type TensorView, viewBytes } from './tensor-view.ts';
+import type { StoredBytes, TorchFile, TorchFileOptions } from './torch-file.ts';
+import type { TorchTensor } from './torch-pickle.ts';
+
+export type PthOptions = TorchFileOptions;
+
+/** A tensor and what it is a view of. */
+interface PthTensor extends TensorInfo {
+  readonly view: TensorView;
+  readonly stored: StoredBytes;
+  /** Where in `stored` the storage of the tensor begins, in bytes. */
+  readonly base: number;
+}
+
+/**
+ * Opens what torch.save wrote, in the zip or the legacy form: a state_dict, or a dict that holds one as `model`, `state_dict`,
+ * `model_state` or `model_state_dict`. A prefix `module.` that all names have is dropped. The checkpoint owns the source from
+ * here on: it is closed with the checkpoint, or at once when opening fails.
+ * Throws bad-checkpoint for a file that is damaged or needs anything run, which it names; unsupported for TorchScript, the tar
+ * format from before PyTorch 0.1.12, and files of big-endian machines; bad-input for a bad option.
+ */
+export async function openPth(source: ByteSource, options: PthOptions = {}): Promise<Checkpoint> {
+  try {
+    checkMaxPickleBytes(options.maxPickleBytes);
+    return checkpointOf(source, await openContainer(source, options));
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+}
+
+async function openContainer(source: ByteSource, options: PthOptions): Promise<TorchFile> {
+  switch (await formatOf(source, options.signal)) {
+    case 'zip':
+      return openZipFile(source, options);
+    case 'pickle':
+      return openLegacyFile(source, options);
+    case 'safetensors':
+      throw new StamError('bad-checkpoint', {
+        where: source.name,
+        problem: 'the file does not begin as torch.save begins one',
+        expected: '50 4b 03 04 (zip) or 80 02 (pickle)',
+      });
+  }
+}
+
+function checkpointOf(source: ByteSource, file: TorchFile): Checkpoint {
+  const { tensors, leftOut } = findStateDict(file.root, source.name);
+  const placed = [...tensors].map(([name, tensor]) => place(source.name, name, tensor, file));
+  const position = ({ stored, base, view }: PthTensor) => stored.position + base + view.offset * view.elementBytes;
+  placed.sort((a, b) => position(a) - position(b));
+  return onDemandCheckpoint({
+    name: source.name,
+    tensors: new Map(placed.map((tensor) => [tensor.name, tensor])),
+    leftOut,
+    readElements({ name, dtype, shape, view, stored, base }, signal, allocate) {
+      if (!dtypeBits.has(dtype)) {
+        throw new StamError('unsupported', {
+          where: describeTensor(source.name, name, dtype, shape),
+          problem: 'elements of this type cannot be read',
+          expected: `one of ${[...dtypeBits.keys()].join(' ')}`,
+        });
+      }
+      return readView(view, (start, end, into) => stored.read(base + start, base + end, signal, into), allocate);
+    },
+    close: () => source.close(),
+  });
+}
+
+/** Checks one tensor against its storage. */
+function place(file: string, name: string, tensor: TorchTensor, { storages }: TorchFile): PthTensor {
+  const { storage, type, offset, size, stride } = tensor;
+  const view: TensorView = { offset, size, stride, elementBytes: type.bytes };
+  const stored = storages.get(storage.key);
+  const wrong = stored && checkView(view, storage.view.elements * storage.type.bytes);
+  if (!stored || wrong) {
+    const where = describeTensor(file, name, type.dtype, size);
+    throw new StamError('bad-checkpoint', { where, problem: 'the tensor has no storage', ...wrong });
+  }
+  const base = storage.view.offset * storage.type.bytes;
+  return { name, dtype: type.dtype, shape: size, bytes: viewBytes(view), view, stored, base };
+}
+
+function checkMaxPickleBytes(value: number | undefined): void {
+  if (value === undefined || (Number.isInteger(value) && value > 0 && value <= 2 ** 30)) return;
+  throw new StamError('bad-input', {
+    where: 'openPth: maxPickleBytes',
+    problem: 'bad limit',
+    got: `${value}`,
+    expected: `an integer in 1..${2 ** 30}`,
+  });
+}
