@@ -5,13 +5,14 @@ import type { StorageType } from '../engine/dtype.ts';
 import { StamError, throwIfAborted } from '../engine/errors.ts';
 import { kernelLabel } from '../engine/kernel.ts';
 import type { MemoryStatistics } from '../engine/memory.ts';
+import type { Program } from '../engine/program.ts';
 import type { TensorSource } from '../engine/weights.ts';
 import type { StamConfig } from './config.ts';
 import { configFromCheckpoint, configName, namedConfig } from './config.ts';
 import { labelsFor } from './labels.ts';
 import { exactPicture, isPictures, PictureInputs } from './picture-inputs.ts';
 import type { PictureSource } from './pictures.ts';
-import { PictureReader } from './pictures.ts';
+import { notPrepared, PictureReader } from './pictures.ts';
 import type { Prediction } from './predictions.ts';
 import { topPredictions } from './predictions.ts';
 import type { DecodedFrames } from './preprocess.ts';
@@ -85,7 +86,7 @@ export interface StamInfo {
   readonly tuning: string;
   /** What was made up for the checkpoint or left out of it, a sentence each; onNotice was told the same. */
   readonly notices: readonly string[];
-  /** Each distinct kernel of one video's plan and how often it is dispatched. */
+  /** Each distinct kernel of the plan that was made while loading and how often it is dispatched. */
   readonly kernels: readonly { readonly kernel: string; readonly calls: number }[];
 }
 
@@ -100,15 +101,20 @@ export interface Stam {
    */
   classify(frames: StamFrames, options?: ClassifyOptions): Promise<readonly (readonly Prediction[])[]>;
   /**
-   * Records one forward of V videos into the caller's encoder and resolves with the buffer of logits, [V, classes] in float32, each row
+   * Records one forward of V videos (1) into the caller's encoder and returns the buffer of logits, [V, classes] in float32, each row
    * padded to a multiple of four. Nothing is submitted or read back. `frames` is a buffer as StamFrames has it, or V F pictures:
    * textures and frames of video are read while the commands run, other pictures are copied now. The buffer is valid until the next
-   * call for as many videos.
+   * call for as many videos. Throws bad-input for what prepare() has not made ready; buffers of the `videos` of loadStam() are ready.
    */
-  encode(encoder: GPUCommandEncoder, frames: GPUBuffer | readonly PictureSource[], videos?: number): Promise<GPUBuffer>;
+  encode(encoder: GPUCommandEncoder, frames: GPUBuffer | readonly PictureSource[], videos?: number): GPUBuffer;
+  /** Makes ready what encode() needs: for V videos, or for pictures of the sizes of these, at most four. */
+  prepare(options: {
+    readonly videos?: number | undefined;
+    readonly pictures?: readonly PictureSource[] | undefined;
+  }): Promise<void>;
   /** Begins a stream of frames. */
   stream(): Promise<StamStream>;
-  info(): Promise<StamInfo>;
+  info(): StamInfo;
   memory(): MemoryStatistics;
   /** Frees all memory; the device too if it was not the caller's. Safe to call twice. */
   dispose(): void;
@@ -121,8 +127,10 @@ export async function loadStam(source: StamSource, options: LoadCheckpointOption
   const config = name === 'auto' ? configFromCheckpoint(source, { heads }) : namedConfig(name);
   const device = gpu ? await Device.adopt(gpu) : await requestDevice();
   let model: StamModel;
+  let program: Program;
   try {
     model = await StamModel.load(device, config, source, rest);
+    program = await model.program(rest.videos ?? 1);
   } catch (error) {
     device.dispose();
     throw error;
@@ -149,15 +157,21 @@ export async function loadStam(source: StamSource, options: LoadCheckpointOption
         topPredictions(all.subarray(video * classes, (video + 1) * classes), topk, names),
       );
     },
-    async encode(encoder, frames, videos) {
-      if (!isPictures(frames)) return await encodeBuffer(model, encoder, frames, videos ?? 1);
-      return await encodeBuffer(model, encoder, await inputs.encode(encoder, frames), inputs.videosIn(frames));
+    encode(encoder, frames, videos = 1) {
+      const count = isPictures(frames) ? inputs.videosIn(frames) : videos;
+      const program = model.readyProgram(count) ?? notPrepared(`${count} videos`);
+      program.encode(encoder, { frames: isPictures(frames) ? inputs.encode(encoder, frames) : frames });
+      return program.output('logits');
+    },
+    async prepare({ pictures, videos = pictures ? inputs.videosIn(pictures) : 1 }) {
+      await model.program(videos);
+      if (pictures) await inputs.prepare(pictures);
     },
     async stream() {
       return streamOf(await model.stream(), config);
     },
-    async info() {
-      const { plan } = await model.program(1);
+    info() {
+      const { plan } = program;
       const calls = new Map<string, number>();
       for (const command of plan.commands) {
         if (command.kind === 'dispatch') {
@@ -184,12 +198,6 @@ export async function loadStam(source: StamSource, options: LoadCheckpointOption
       device.dispose();
     },
   };
-}
-
-async function encodeBuffer(model: StamModel, encoder: GPUCommandEncoder, frames: GPUBuffer, videos: number) {
-  const program = await model.program(videos);
-  program.encode(encoder, { frames });
-  return program.output('logits');
 }
 
 function streamOf(frames: FrameStream, { classes }: StamConfig): StamStream {

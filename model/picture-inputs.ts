@@ -4,6 +4,7 @@ import { StamError } from '../engine/errors.ts';
 import { rowLayout } from '../engine/layout.ts';
 import type { StamConfig } from './config.ts';
 import type { PictureReader, PictureSource } from './pictures.ts';
+import { notPrepared } from './pictures.ts';
 import type { DecodedFrames } from './preprocess.ts';
 import type { ModelInput } from './stam-model.ts';
 import type { StreamFrame } from './stream.ts';
@@ -52,12 +53,18 @@ export class PictureInputs {
     }
   }
 
-  /** Records the reading of pictures; the buffer holds the frames when that has run. */
-  async encode(encoder: GPUCommandEncoder, pictures: readonly PictureSource[]): Promise<GPUBuffer> {
+  /** Makes ready what encode() needs for such pictures. */
+  async prepare(pictures: readonly PictureSource[]): Promise<void> {
     const videos = this.videosIn(pictures);
-    const buffer = this.#buffers.get(videos) ?? (await this.#make(videos));
-    this.#buffers.set(videos, buffer);
-    await this.#reader.encode(encoder, pictures, buffer);
+    await this.#reader.prepare(pictures);
+    if (!this.#buffers.has(videos)) this.#buffers.set(videos, await this.#make(videos));
+  }
+
+  /** Records the reading of pictures; the buffer holds the frames when that has run. */
+  encode(encoder: GPUCommandEncoder, pictures: readonly PictureSource[]): GPUBuffer {
+    const videos = this.videosIn(pictures);
+    const buffer = this.#buffers.get(videos) ?? notPrepared(`pictures of ${videos} videos`);
+    this.#reader.encode(encoder, pictures, buffer);
     return buffer;
   }
 

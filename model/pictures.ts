@@ -36,17 +36,11 @@ const maxKept = 4;
 export class PictureReader {
   readonly #device: Device;
   readonly #recipe: CropRecipe;
-  readonly #ready: RecentlyUsed<Promise<Ready>>;
+  readonly #ready = new RecentlyUsed<Ready>(maxKept, (ready) => this.#release(ready));
 
   constructor(device: Device, recipe: CropRecipe) {
     this.#device = device;
     this.#recipe = recipe;
-    this.#ready = new RecentlyUsed(maxKept, (ready) => {
-      ready.then(
-        (made) => this.#release(made),
-        () => undefined,
-      );
-    });
   }
 
   /**
@@ -62,18 +56,26 @@ export class PictureReader {
     }
   }
 
-  /** Records the same into the caller's encoder. Pictures that are no textures are copied now; frames of video have to stay open. */
-  async encode(encoder: GPUCommandEncoder, sources: readonly PictureSource[], into: GPUBuffer): Promise<void> {
-    const sizes = new Set(sources.map(keyOf));
+  /** Makes ready what encode() needs for pictures of these sizes. Throws bad-input for more sizes than are kept. */
+  async prepare(sources: readonly PictureSource[]): Promise<void> {
+    const sizes = new Map(sources.map((source) => [keyOf(source), source]));
     if (sizes.size > maxKept) {
       throw new StamError('bad-input', {
-        where: 'encode',
-        problem: 'pictures of too many sizes for one encoder',
+        where: 'pictures',
+        problem: 'too many sizes for one encoder',
         got: `${sizes.size}`,
         expected: `at most ${maxKept}`,
       });
     }
-    const ready = await Promise.all(sources.map((source) => this.#prepare(source)));
+    await Promise.all([...sizes.values()].map((source) => this.#prepare(source)));
+  }
+
+  /**
+   * Records the reading into the caller's encoder. Pictures that are no textures are copied now; frames of video have to stay open. Throws
+   * bad-input for a size that is not prepared.
+   */
+  encode(encoder: GPUCommandEncoder, sources: readonly PictureSource[], into: GPUBuffer): void {
+    const ready = sources.map((source) => this.#ready.ready(keyOf(source)) ?? notPrepared(keyOf(source)));
     for (const [i, source] of sources.entries()) {
       this.#record(encoder, source, { ready: ready[i], into, picture: i, scratch: i });
     }
@@ -167,6 +169,16 @@ export class PictureReader {
     for (const buffer of Object.values(buffers)) this.#device.memory.destroy(buffer);
     for (const texture of scratch) texture.destroy();
   }
+}
+
+/** Throws bad-input: encode() does not wait, and so can make nothing ready itself. */
+export function notPrepared(what: string): never {
+  throw new StamError('bad-input', {
+    where: 'encode',
+    problem: 'it cannot wait for what is not prepared',
+    got: what,
+    hint: 'await prepare() once before',
+  });
 }
 
 /** What programs differ by. */

@@ -94,12 +94,7 @@ const maxKept = 4;
 export class Preprocessor {
   readonly #device: Device;
   readonly #recipe: CropRecipe;
-  readonly #ready = new RecentlyUsed<Promise<Ready>>(maxKept, (ready) => {
-    ready.then(
-      ({ program }) => program.dispose(),
-      () => undefined,
-    );
-  });
+  readonly #ready = new RecentlyUsed<Ready>(maxKept, ({ program }) => program.dispose());
 
   constructor(device: Device, recipe: CropRecipe) {
     this.#device = device;

@@ -1,10 +1,16 @@
 // A few things that are dear to make, by key: those that were used last.
 
-export class RecentlyUsed<T extends Promise<unknown>> {
+interface Kept<T> {
+  readonly making: Promise<T>;
+  /** Once it is made. */
+  made: T | undefined;
+}
+
+export class RecentlyUsed<T> {
   readonly #most: number;
   readonly #release: (value: T) => void;
   /** The last key is the one used last. */
-  readonly #kept = new Map<string, T>();
+  readonly #kept = new Map<string, Kept<T>>();
 
   /** Keeps `most` of them; `release` gets what has to go. */
   constructor(most: number, release: (value: T) => void) {
@@ -13,14 +19,19 @@ export class RecentlyUsed<T extends Promise<unknown>> {
   }
 
   /** The thing of this key, made if it is not kept. One whose making fails is not kept. */
-  get(key: string, make: () => T): T {
-    const value = this.#kept.get(key) ?? make();
-    this.#kept.delete(key);
-    this.#kept.set(key, value);
-    value.catch(() => this.#kept.get(key) === value && this.#kept.delete(key));
+  async get(key: string, make: () => Promise<T>): Promise<T> {
+    const kept = this.#kept.get(key) ?? this.#begin(key, make());
+    this.#touch(key, kept);
     const [oldest] = this.#kept.keys();
     if (this.#kept.size > this.#most) this.#drop(oldest);
-    return value;
+    return await kept.making;
+  }
+
+  /** The thing of this key if it is there. */
+  ready(key: string): T | undefined {
+    const kept = this.#kept.get(key);
+    if (kept) this.#touch(key, kept);
+    return kept?.made;
   }
 
   /** Releases all. */
@@ -28,9 +39,27 @@ export class RecentlyUsed<T extends Promise<unknown>> {
     for (const key of [...this.#kept.keys()]) this.#drop(key);
   }
 
-  #drop(key: string): void {
-    const value = this.#kept.get(key);
+  #begin(key: string, making: Promise<T>): Kept<T> {
+    const kept: Kept<T> = { making, made: undefined };
+    making.then(
+      (value) => {
+        kept.made = value;
+      },
+      () => {
+        if (this.#kept.get(key) === kept) this.#kept.delete(key);
+      },
+    );
+    return kept;
+  }
+
+  #touch(key: string, kept: Kept<T>): void {
     this.#kept.delete(key);
-    if (value) this.#release(value);
+    this.#kept.set(key, kept);
+  }
+
+  #drop(key: string): void {
+    const kept = this.#kept.get(key);
+    this.#kept.delete(key);
+    kept?.making.then(this.#release, () => undefined);
   }
 }

@@ -82,6 +82,8 @@ export class StamModel {
   readonly #weights: Weights;
   readonly #planner: Planner;
   readonly #programs = new Map<number, Promise<Program>>();
+  /** Those that are made. */
+  readonly #ready = new Map<number, Program>();
   readonly #preprocessor: Preprocessor;
   /** Where the preprocessed videos of a batch come together: [V F, 3, S, S]. */
   #batch: GPUBuffer | undefined;
@@ -181,6 +183,12 @@ export class StamModel {
   program(videos: number): Promise<Program> {
     this.#check();
     return this.#program(videos);
+  }
+
+  /** The program for V videos if it has been made. */
+  readyProgram(videos: number): Program | undefined {
+    this.#check();
+    return this.#ready.get(videos);
   }
 
   /**
@@ -313,7 +321,10 @@ export class StamModel {
     if (!program) {
       const plan = known ?? this.#planner.plan(videos);
       program = Program.create(this.device, plan, this.#weights);
-      program.catch(() => this.#programs.delete(videos));
+      program.then(
+        (made) => this.#ready.set(videos, made),
+        () => this.#programs.delete(videos),
+      );
       this.#programs.set(videos, program);
     }
     return program;

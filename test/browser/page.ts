@@ -18,7 +18,7 @@ const checks = {
     const stam = await loadStam(syntheticWeights(config), { heads: config.heads });
     try {
       const got = await stam.logits(await fixture.read('frames'));
-      const { adapter } = await stam.info();
+      const { adapter } = stam.info();
       return { adapter, got: [...got], want: [...(await fixture.read('logits'))] };
     } finally {
       stam.dispose();
@@ -37,7 +37,8 @@ const checks = {
     const frames = device.createBuffer({ size: videos * video.byteLength, usage: COPY_SRC | COPY_DST });
     for (let i = 0; i < videos; i++) device.queue.writeBuffer(frames, i * video.byteLength, video);
     const encoder = device.createCommandEncoder();
-    const logits = await stam.encode(encoder, frames, videos);
+    await stam.prepare({ videos });
+    const logits = stam.encode(encoder, frames, videos);
     const rows = await submitAndRead(device, encoder, logits);
     stam.dispose();
 

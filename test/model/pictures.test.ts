@@ -2,11 +2,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Device } from '../../engine/device.ts';
 import { unpadRows } from '../../engine/layout.ts';
-import { unit } from '../../loaders/synthetic.ts';
+import { openSynthetic, unit } from '../../loaders/synthetic.ts';
 import type { Stam } from '../../model/load.ts';
 import { loadStam } from '../../model/load.ts';
 import type { PictureSource } from '../../model/pictures.ts';
 import type { DecodedFrames } from '../../model/preprocess.ts';
+import { weightShapes } from '../../model/weights.ts';
 import { largestDifference } from '../close.ts';
 import { openTestDevice } from '../device.ts';
 import { readBuffer } from '../engine/small-program.ts';
@@ -58,6 +59,17 @@ function texturesOf({ width, height, data }: DecodedFrames): GPUTexture[] {
     return texture;
   });
 }
+
+test('encode() of several videos wants to be prepared for as many', async () => {
+  const { frames, imageSize } = fixture.config;
+  const size = 4 * 3 * frames * 3 * imageSize ** 2;
+  const buffer = device.gpu.createBuffer({ size, usage: GPUBufferUsage.COPY_SRC });
+  const encoder = device.gpu.createCommandEncoder();
+  expect(() => stam.encode(encoder, buffer, 3)).toThrow(/cannot wait for what is not prepared; got 3 videos/);
+  await stam.prepare({ videos: 3 });
+  expect(stam.encode(encoder, buffer, 3).size).toBeGreaterThan(0);
+  buffer.destroy();
+});
 
 test('other pictures give other logits', () => {
   const { classes } = fixture.config;
@@ -121,6 +133,10 @@ test("encode() works between the caller's own passes in one submission, and the 
       }),
     },
   });
+  expect(() => stam.encode(gpu.createCommandEncoder(), canvases)).toThrow(
+    /not prepared; .*await prepare\(\) once before/,
+  );
+  await stam.prepare({ pictures: canvases });
   const encoder = gpu.createCommandEncoder();
   const rgba = gpu.createBuffer({
     size: 256 * height * frames,
@@ -134,7 +150,7 @@ test("encode() works between the caller's own passes in one submission, and the 
     const layout = { buffer: rgba, offset: 256 * height * i, bytesPerRow: 256 };
     encoder.copyBufferToTexture(layout, { texture: canvases[i] }, [width, height]);
   }
-  const logits = await stam.encode(encoder, canvases);
+  const logits = stam.encode(encoder, canvases);
   const pass = encoder.beginComputePass();
   pass.setPipeline(pipeline);
   const entries = [logits, doubled].map((buffer, binding) => ({ binding, resource: { buffer } }));
@@ -159,7 +175,8 @@ describe('pictures that do not fit are refused', () => {
   ])('%s', async (_, sources, message) => {
     const encoder = device.gpu.createCommandEncoder();
     await expect(stam.logits(sources() as PictureSource[])).rejects.toThrow(message);
-    await expect(stam.encode(encoder, sources() as PictureSource[])).rejects.toThrow(message);
+    expect(() => stam.encode(encoder, sources() as PictureSource[])).toThrow(message);
+    await expect(stam.prepare({ pictures: sources() as PictureSource[] })).rejects.toThrow(message);
   });
 
   test('more sizes in one encoder than are kept ready', async () => {
@@ -167,7 +184,8 @@ describe('pictures that do not fit are refused', () => {
     const many = Array.from({ length: 2 * frames }, (_, i) =>
       device.gpu.createTexture({ size: [8 + i, 9], format: 'rgba8unorm', usage: GPUTextureUsage.TEXTURE_BINDING }),
     );
-    await expect(stam.encode(device.gpu.createCommandEncoder(), many)).rejects.toThrow(/pictures of too many sizes/);
+    await expect(stam.prepare({ pictures: many })).rejects.toThrow(/pictures: too many sizes for one encoder; got 8/);
+    expect(() => stam.encode(device.gpu.createCommandEncoder(), many)).toThrow(/not prepared/);
     expect((await stam.logits(many)).every(Number.isFinite)).toBe(true);
     for (const texture of many) texture.destroy();
   });
@@ -223,6 +241,21 @@ describe('a stream', () => {
     });
     expect(largestDifference(await stream.logits(), batch).error).toBeLessThan(modelTolerance.f32);
     stream.dispose();
+  });
+
+  test('over sixty-four frames of a model of sixty-four gives what the batch gives', async () => {
+    const config = { ...fixture.config, frames: 64 };
+    const weights = openSynthetic(1, weightShapes(config), new Map([['heads', `${config.heads}`]]));
+    const long = await loadStam(weights, { device: device.gpu, dtype: 'f32' });
+    const video = pictures(37, 33, 64, 5);
+    const batch = await long.logits([video]);
+    const stream = await long.stream();
+    const bytes = 4 * video.width * video.height;
+    for (let i = 0; i < 64; i++) await stream.push({ ...video, data: video.data.slice(i * bytes, (i + 1) * bytes) });
+    const { error } = largestDifference(await stream.logits(), batch);
+    expect(error).toBeLessThan(modelTolerance.f32);
+    stream.dispose();
+    long.dispose();
   });
 
   test('frees all that it took', async () => {

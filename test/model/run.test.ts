@@ -181,7 +181,7 @@ test("a checkpoint of STAM's first version runs with qkv biases of zero, and say
     await StamModel.load(device, config, withZeros, options),
   ];
   expect(heard).toEqual([expect.stringMatching(/biases/), expect.stringMatching(/ema\.decay/)]);
-  expect((await first.info()).notices).toEqual(heard);
+  expect(first.info().notices).toEqual(heard);
   expect(zeros.notices).toEqual([]);
   const logits = await first.logits(videos[0]);
   expect(logits).toEqual(await logitsOf(zeros, videos[0]));
@@ -243,13 +243,13 @@ describe("loadStam on the caller's own device", () => {
     expect([...stages].sort()).toEqual(['compile', 'ready', 'upload']);
     expect(stam.config).toEqual(fixture.config);
     expect(await stam.logits(videos[1])).toEqual(alone[1]);
-    expect(await stam.info()).toMatchObject({ model: 'custom', dtype: 'f32', config: fixture.config });
+    expect(stam.info()).toMatchObject({ model: 'custom', dtype: 'f32', config: fixture.config });
 
     const usage = GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
     const frames = device.gpu.createBuffer({ size: videos[2].byteLength, usage });
     device.gpu.queue.writeBuffer(frames, 0, videos[2]);
     const encoder = device.gpu.createCommandEncoder();
-    const buffer = await stam.encode(encoder, frames);
+    const buffer = stam.encode(encoder, frames);
     device.gpu.queue.submit([encoder.finish()]);
     expect(unpadRows(await readBuffer(device.gpu, buffer), [1, fixture.config.classes])).toEqual(alone[2]);
 
