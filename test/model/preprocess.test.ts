@@ -4,7 +4,12 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Device } from '../../engine/device.ts';
+import { chooseClips } from '../../loaders/video/frame-choice.ts';
+import { decodeFrames, probeVideo } from '../../loaders/video/node-video.ts';
+import { findVideoTools } from '../../loaders/video/node-video-tools.ts';
+import { namedConfig } from '../../model/config.ts';
 import { cropAxes, Preprocessor } from '../../model/preprocess.ts';
+import { samplingOf } from '../../model/sampling.ts';
 import { openTestDevice } from '../device.ts';
 import { readBuffer } from '../engine/small-program.ts';
 import * as reference from '../reference.ts';
@@ -68,6 +73,33 @@ describe.each(pictures)('%s', (name) => {
     expect(got.subarray(expected.length)).not.toEqual(expected);
     preprocessor.dispose();
   });
+});
+
+// the video stays outside of the repository
+const goldenVideo = fileURLToPath(new URL('../../../shared/golden/video/', import.meta.url));
+const hasVideo = existsSync(goldenVideo);
+if (!hasVideo) process.stderr.write(`preprocess.test.ts: ${goldenVideo} is not there; its frames are not compared\n`);
+
+test.runIf(hasVideo)('the frames of a real video are those that torchvision, PyAV and Pillow give', async () => {
+  const file = `${goldenVideo}demo.mp4`;
+  const [{ indices }] = JSON.parse(readFileSync(`${goldenVideo}demo.json`, 'utf8')).cases;
+  const tools = await findVideoTools();
+  const info = await probeVideo(tools, file);
+  const config = namedConfig('stam_16');
+  const clips = chooseClips(info.frames, info.fps, samplingOf(config));
+  expect(clips).toEqual([indices]);
+  const preprocessor = new Preprocessor(device, recipe);
+  const buffer = await preprocessor.submit(await decodeFrames(tools, file, info, clips[0]), config.frames);
+  const got = await readBuffer(device.gpu, buffer);
+  preprocessor.dispose();
+  const crops = new Uint8Array(readFileSync(`${goldenVideo}demo.16.crop224.rgb`));
+  const bytes = crops.length / config.frames;
+  expect(got.length).toBe(crops.length);
+  for (let i = 0; i < config.frames; i++) {
+    const expected = reference.toTensor(crops.subarray(i * bytes, (i + 1) * bytes));
+    const wrong = expected.findIndex((value, at) => got[i * bytes + at] !== value);
+    expect(wrong, `frame ${i}`).toBe(-1);
+  }
 });
 
 describe('cropAxes', () => {
