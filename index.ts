@@ -19,14 +19,13 @@ export interface LoadStamOptions extends LoadCheckpointOptions, Pick<OpenWeights
  */
 export async function loadStam(source: WeightInput | StamSource, options: LoadStamOptions = {}): Promise<Stam> {
   if (typeof source === 'object' && 'tensors' in source) return await loadFromCheckpoint(source, options);
-  const { signal, cache, onProgress } = options;
+  const { signal, cache, onProgress, onNotice } = options;
   const onRead = (loaded: number, total: number) => onProgress?.({ stage: 'download', loaded, total });
-  const checkpoint = await openWeights(source, { signal, cache, onRead });
-  try {
-    return await loadFromCheckpoint(checkpoint, options);
-  } finally {
-    await checkpoint.close();
-  }
+  const open = async () => {
+    const checkpoint = await openWeights(source, { signal, cache, onRead, onNotice });
+    return { source: checkpoint, close: () => checkpoint.close() };
+  };
+  return await loadFromCheckpoint(open, options);
 }
 
 export type { AdapterDescription, Capabilities } from './engine/device.ts';

@@ -1,4 +1,5 @@
 // A GPUDevice and what the engine needs to know of it.
+import { DeviceLoss } from './device-loss.ts';
 import { StamError } from './errors.ts';
 import type { MatrixShape } from './matrices.ts';
 import { probeMatrices } from './matrices.ts';
@@ -111,25 +112,6 @@ function subgroupsOf(
   return { subgroupSize: canAsk ? Math.min(Math.max(32, least), most) : undefined, subgroupSizeVaries: true };
 }
 
-/** Whether a GPUDevice was lost, and why. */
-interface Loss {
-  info: GPUDeviceLostInfo | undefined;
-}
-
-const losses = new WeakMap<GPUDevice, Loss>();
-
-/** One for each GPUDevice: what waits for the loss of an app's device stays in memory as long as that device does. */
-function lossOf(gpu: GPUDevice): Loss {
-  const known = losses.get(gpu);
-  if (known) return known;
-  const loss: Loss = { info: undefined };
-  losses.set(gpu, loss);
-  void gpu.lost.then((info) => {
-    loss.info = info;
-  });
-  return loss;
-}
-
 /** The engine's side of a GPUDevice: its capabilities, pipelines and memory. Several programs may share one. */
 export class Device {
   readonly gpu: GPUDevice;
@@ -137,16 +119,16 @@ export class Device {
   readonly pipelines: PipelineCache;
   readonly memory: GpuMemory;
   readonly #owned: boolean;
-  readonly #loss: Loss;
+  readonly #loss: DeviceLoss;
   #disposed = false;
 
   private constructor(gpu: GPUDevice, capabilities: Capabilities, owned: boolean) {
     this.gpu = gpu;
     this.#owned = owned;
     this.capabilities = capabilities;
-    this.pipelines = new PipelineCache(gpu);
+    this.pipelines = new PipelineCache(gpu, (work) => this.settle(work));
     this.memory = new GpuMemory(gpu);
-    this.#loss = lossOf(gpu);
+    this.#loss = DeviceLoss.of(gpu);
   }
 
   /** Wraps a device of the caller's, which is used and never destroyed. */
@@ -172,13 +154,29 @@ export class Device {
   /** Throws what has made the device unusable. */
   check(): void {
     if (this.#disposed) throw new StamError('disposed', { where: 'device', problem: 'it was disposed of' });
-    const { info } = this.#loss;
-    if (!info) return;
-    throw new StamError('device-lost', {
+    if (this.#loss.info) throw this.#lost();
+  }
+
+  /**
+   * Waits for what the GPU is to do. Throws device-lost when the device goes away meanwhile, whether or not `work` ever settles then, and
+   * disposed when this was disposed of.
+   */
+  async settle<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await this.#loss.settle(work, () => this.#lost());
+    } catch (error) {
+      this.check();
+      throw error;
+    }
+  }
+
+  #lost(): StamError {
+    const { reason, message } = this.#loss.info ?? {};
+    return new StamError('device-lost', {
       where: formatAdapter(this.capabilities.adapter),
-      problem: `the GPU device was lost (${info.reason})`,
-      got: info.message || undefined,
-      hint: 'load the model again',
+      problem: `the GPU device was lost (${reason})`,
+      got: message || undefined,
+      hint: 'recover() or load the model again',
     });
   }
 
@@ -198,7 +196,7 @@ export class Device {
       scopes = Promise.all([this.gpu.popErrorScope(), this.gpu.popErrorScope()]);
       scopes.catch(() => undefined); // awaited below unless create() threw
     }
-    const [validation, memory] = await scopes;
+    const [validation, memory] = await this.settle(scopes);
     if (memory)
       throw new StamError('out-of-memory', { where, problem: 'the GPU has no memory left', got: memory.message });
     if (validation) throw new StamError('limit', { where, problem: 'WebGPU refuses it', got: validation.message });

@@ -19,12 +19,17 @@ const layoutEntries: Readonly<Record<Binding['access'], Partial<GPUBindGroupLayo
   texture_external: { externalTexture: {} },
 };
 
+type Settle = <T>(work: Promise<T>) => Promise<T>;
+
 export class PipelineCache {
   readonly #gpu: GPUDevice;
+  readonly #settle: Settle;
   readonly #compiled = new Map<string, Promise<CompiledKernel>>();
 
-  constructor(gpu: GPUDevice) {
+  /** `settle` waits for the device, and throws a StamError when it is gone. */
+  constructor(gpu: GPUDevice, settle: Settle) {
     this.#gpu = gpu;
+    this.#settle = settle;
   }
 
   /** How many distinct pipelines there are. */
@@ -63,14 +68,16 @@ export class PipelineCache {
     const module = this.#gpu.createShaderModule({ label, code: resolved.code });
     const scope = this.#gpu.popErrorScope();
     try {
-      const pipeline = await this.#gpu.createComputePipelineAsync({
+      const compiling = this.#gpu.createComputePipelineAsync({
         label,
         layout: this.#gpu.createPipelineLayout({ label, bindGroupLayouts: [layout] }),
         compute: { module, entryPoint: 'main' },
       });
-      await scope;
+      const pipeline = await this.#settle(compiling);
+      await this.#settle(scope);
       return { ...resolved, pipeline, layout };
     } catch (cause) {
+      if (cause instanceof StamError) throw cause;
       const { messages } = await module.getCompilationInfo();
       const problems = messages.filter(({ type }) => type === 'error').map((message) => quote(resolved.code, message));
       throw new StamError('shader', {

@@ -76,7 +76,7 @@ export class Profiler {
       const encoder = gpu.createCommandEncoder({ label: 'stam: timestamps' });
       encoder.copyBufferToBuffer(resolved, 0, staging, 0, size);
       gpu.queue.submit([encoder.finish()]);
-      await staging.mapAsync(GPUMapMode.READ);
+      await this.#device.settle(staging.mapAsync(GPUMapMode.READ));
       times.push(...new BigUint64Array(staging.getMappedRange().slice(0)));
       for (const buffer of [staging, resolved]) memory.destroy(buffer);
       queries.destroy();

@@ -140,7 +140,7 @@ export class Program {
       gpu.queue.submit([encoder.finish()]);
       const flops = window.reduce((sum, { command }) => sum + (command.kind === 'dispatch' ? command.flops : 0), 0);
       before = running;
-      running = Promise.all([before, gpu.queue.onSubmittedWorkDone()]).then(() => {
+      running = this.#device.settle(Promise.all([before, gpu.queue.onSubmittedWorkDone()])).then(() => {
         done += flops;
         onProgress?.(done, this.plan.flops);
       });
@@ -168,8 +168,7 @@ export class Program {
     }
     pass.end();
     gpu.queue.submit([encoder.finish()]);
-    await gpu.queue.onSubmittedWorkDone();
-    this.#device.check();
+    await this.#device.settle(gpu.queue.onSubmittedWorkDone());
   }
 
   /** Fills all memory but that of weights with NaN, so that tests see what a kernel leaves unwritten. */
@@ -337,7 +336,7 @@ export class Program {
   }
 
   async #readOutputs(staging: GPUBuffer): Promise<Outputs> {
-    await staging.mapAsync(GPUMapMode.READ);
+    await this.#device.settle(staging.mapAsync(GPUMapMode.READ));
     const bytes = staging.getMappedRange();
     const results: Outputs = new Map();
     let offset = 0;

@@ -114,7 +114,7 @@ export class Trial {
       encoder.copyBufferToBuffer(buffer, 0, staging, 0, size);
       encoder.copyBufferToBuffer(buffer, later, staging, size, size);
       gpu.queue.submit([encoder.finish()]);
-      await staging.mapAsync(GPUMapMode.READ);
+      await this.#device.settle(staging.mapAsync(GPUMapMode.READ));
       const bytes = staging.getMappedRange().slice(0, 2 * size);
       return storage === 'f16' ? Float32Array.from(new Uint16Array(bytes), halfToFloat) : new Float32Array(bytes);
     } finally {
@@ -170,7 +170,7 @@ async function timestamps(device: Device, dispatch: (pass: GPUComputePassEncoder
     encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
     encoder.copyBufferToBuffer(resolved, 0, staging, 0, 16);
     gpu.queue.submit([encoder.finish()]);
-    await staging.mapAsync(GPUMapMode.READ);
+    await device.settle(staging.mapAsync(GPUMapMode.READ));
     const [start, end] = new BigUint64Array(staging.getMappedRange().slice(0, 16));
     return Number(end - start) / 1e6;
   } finally {
@@ -189,6 +189,6 @@ async function wallClock(device: Device, dispatch: (pass: GPUComputePassEncoder)
   for (let i = 0; i < repeats; i++) dispatch(pass);
   pass.end();
   gpu.queue.submit([encoder.finish()]);
-  await gpu.queue.onSubmittedWorkDone();
+  await device.settle(gpu.queue.onSubmittedWorkDone());
   return (performance.now() - begin) / repeats;
 }

@@ -70,11 +70,11 @@ export class Weights {
         queued += valueBytes(value);
         onProgress?.(loaded, total);
         if (queued > maxQueuedBytes) {
-          await device.gpu.queue.onSubmittedWorkDone();
+          await device.settle(device.gpu.queue.onSubmittedWorkDone());
           queued = 0;
         }
       }
-      await device.gpu.queue.onSubmittedWorkDone();
+      await device.settle(device.gpu.queue.onSubmittedWorkDone());
       device.check();
       for (const scratch of [weights.#bytes, weights.#floats, weights.#halves]) scratch(0);
       return weights;

@@ -115,29 +115,79 @@ export interface Stam {
   /** Begins a stream of frames. */
   stream(): Promise<StamStream>;
   info(): StamInfo;
+  /**
+   * Loads everything again, from the same source, after a device-lost: on a device of its own, or on `device` where the first one was the
+   * app's. Streams of before are gone. Throws what loadStam() throws; then it may be tried again.
+   */
+  recover(device?: GPUDevice): Promise<void>;
   memory(): MemoryStatistics;
   /** Frees all memory; the device too if it was not the caller's. Safe to call twice. */
   dispose(): void;
 }
 
-/** Uploads the weights and compiles the kernels. A checkpoint that does not fit is refused with the names of the tensors. */
-export async function loadStam(source: StamSource, options: LoadCheckpointOptions = {}): Promise<Stam> {
-  const { model: name = 'auto', device: gpu, heads, ...rest } = options;
+/** Opens the weights, at the first load and at each recovery. What it gives is closed when the weights are on the GPU. */
+export type OpenSource = () => Promise<{ readonly source: StamSource; close(): Promise<void> }>;
+
+/**
+ * Uploads the weights and compiles the kernels. A checkpoint that does not fit is refused with the names of the tensors. A source that is
+ * a checkpoint has to stay open for recover().
+ */
+export async function loadStam(source: StamSource | OpenSource, options: LoadCheckpointOptions = {}): Promise<Stam> {
+  const open: OpenSource = typeof source === 'function' ? source : async () => ({ source, close: async () => {} });
+  return new LoadedStam(open, options, await loadParts(open, options, options.device));
+}
+
+/** What is lost with a device. */
+interface Parts {
+  readonly device: Device;
+  readonly model: StamModel;
+  /** The program that was made while loading. */
+  readonly program: Program;
+  readonly reader: PictureReader;
+  readonly inputs: PictureInputs;
+}
+
+async function loadParts(
+  open: OpenSource,
+  { model: name = 'auto', heads, ...rest }: LoadCheckpointOptions,
+  gpu: GPUDevice | undefined,
+): Promise<Parts> {
   throwIfAborted(rest.signal);
-  const config = name === 'auto' ? configFromCheckpoint(source, { heads }) : namedConfig(name);
-  const device = gpu ? await Device.adopt(gpu) : await requestDevice();
-  let model: StamModel;
-  let program: Program;
+  const { source, close } = await open();
+  let device: Device | undefined;
   try {
-    model = await StamModel.load(device, config, source, rest);
-    program = await model.program(rest.videos ?? 1);
+    const config = name === 'auto' ? configFromCheckpoint(source, { heads }) : namedConfig(name);
+    device = gpu ? await Device.adopt(gpu) : await requestDevice();
+    const model = await StamModel.load(device, config, source, rest);
+    const program = await model.program(rest.videos ?? 1);
+    const reader = new PictureReader(device, model.recipe);
+    return { device, model, program, reader, inputs: new PictureInputs(device, config, reader) };
   } catch (error) {
-    device.dispose();
+    device?.dispose();
     throw error;
+  } finally {
+    await close();
   }
-  const reader = new PictureReader(device, model.recipe);
-  const inputs = new PictureInputs(device, config, reader);
-  const logits: Stam['logits'] = async (frames, { signal, colors } = {}) => {
+}
+
+class LoadedStam implements Stam {
+  readonly #open: OpenSource;
+  readonly #options: LoadCheckpointOptions;
+  #parts: Parts;
+  #disposed = false;
+
+  constructor(open: OpenSource, options: LoadCheckpointOptions, parts: Parts) {
+    this.#open = open;
+    this.#options = options;
+    this.#parts = parts;
+  }
+
+  get config(): StamConfig {
+    return this.#parts.model.config;
+  }
+
+  async logits(frames: StamFrames, { signal, colors }: RunStamOptions = {}): Promise<Float32Array<ArrayBuffer>> {
+    const { inputs, model } = this.#parts;
     throwIfAborted(signal);
     const { input, release } = await inputs.of(frames, colors);
     try {
@@ -145,59 +195,82 @@ export async function loadStam(source: StamSource, options: LoadCheckpointOption
     } finally {
       release();
     }
-  };
-  return {
-    config,
-    logits,
-    async classify(frames, { topk = 5, labels, ...runOptions } = {}) {
-      const { classes } = config;
-      const names = labelsFor(classes, labels);
-      const all = await logits(frames, runOptions);
-      return Array.from({ length: all.length / classes }, (_, video) =>
-        topPredictions(all.subarray(video * classes, (video + 1) * classes), topk, names),
-      );
-    },
-    encode(encoder, frames, videos = 1) {
-      const count = isPictures(frames) ? inputs.videosIn(frames) : videos;
-      const program = model.readyProgram(count) ?? notPrepared(`${count} videos`);
-      program.encode(encoder, { frames: isPictures(frames) ? inputs.encode(encoder, frames) : frames });
-      return program.output('logits');
-    },
-    async prepare({ pictures, videos = pictures ? inputs.videosIn(pictures) : 1 }) {
-      await model.program(videos);
-      if (pictures) await inputs.prepare(pictures);
-    },
-    async stream() {
-      return streamOf(await model.stream(), config);
-    },
-    info() {
-      const { plan } = program;
-      const calls = new Map<string, number>();
-      for (const command of plan.commands) {
-        if (command.kind === 'dispatch') {
-          const label = kernelLabel(command.kernel);
-          calls.set(label, (calls.get(label) ?? 0) + 1);
-        }
-      }
-      return {
-        model: configName(config) ?? 'custom',
-        config,
-        dtype: model.storage,
-        adapter: device.capabilities.adapter,
-        features: [...device.capabilities.features],
-        tuning: model.tuning.origin,
-        notices: model.notices,
-        kernels: [...calls].map(([kernel, count]) => ({ kernel, calls: count })),
-      };
-    },
-    memory: () => device.memory.statistics(),
-    dispose() {
-      reader.dispose();
-      inputs.dispose();
-      model.dispose();
-      device.dispose();
-    },
-  };
+  }
+
+  async classify(frames: StamFrames, { topk = 5, labels, ...options }: ClassifyOptions = {}) {
+    const { classes } = this.config;
+    const names = labelsFor(classes, labels);
+    const all = await this.logits(frames, options);
+    return Array.from({ length: all.length / classes }, (_, video) =>
+      topPredictions(all.subarray(video * classes, (video + 1) * classes), topk, names),
+    );
+  }
+
+  encode(encoder: GPUCommandEncoder, frames: GPUBuffer | readonly PictureSource[], videos = 1): GPUBuffer {
+    const { inputs, model } = this.#parts;
+    const count = isPictures(frames) ? inputs.videosIn(frames) : videos;
+    const program = model.readyProgram(count) ?? notPrepared(`${count} videos`);
+    program.encode(encoder, { frames: isPictures(frames) ? inputs.encode(encoder, frames) : frames });
+    return program.output('logits');
+  }
+
+  async prepare({ pictures, videos }: Parameters<Stam['prepare']>[0]): Promise<void> {
+    const { inputs, model } = this.#parts;
+    await model.program(pictures ? inputs.videosIn(pictures) : (videos ?? 1));
+    if (pictures) await inputs.prepare(pictures);
+  }
+
+  async stream(): Promise<StamStream> {
+    return streamOf(await this.#parts.model.stream(), this.config);
+  }
+
+  info(): StamInfo {
+    const { device, model, program } = this.#parts;
+    const calls = new Map<string, number>();
+    for (const command of program.plan.commands) {
+      if (command.kind !== 'dispatch') continue;
+      const label = kernelLabel(command.kernel);
+      calls.set(label, (calls.get(label) ?? 0) + 1);
+    }
+    return {
+      model: configName(this.config) ?? 'custom',
+      config: this.config,
+      dtype: model.storage,
+      adapter: device.capabilities.adapter,
+      features: [...device.capabilities.features],
+      tuning: model.tuning.origin,
+      notices: model.notices,
+      kernels: [...calls].map(([kernel, count]) => ({ kernel, calls: count })),
+    };
+  }
+
+  memory(): MemoryStatistics {
+    return this.#parts.device.memory.statistics();
+  }
+
+  async recover(device?: GPUDevice): Promise<void> {
+    if (this.#disposed) throw new StamError('disposed', { where: 'model', problem: 'it was disposed of' });
+    if (this.#options.device && !device) {
+      throw new StamError('bad-input', {
+        where: 'recover',
+        problem: "the device was the app's own, and is not replaced behind its back",
+        expected: 'a new device',
+      });
+    }
+    const before = this.#parts;
+    this.#parts = await loadParts(this.#open, this.#options, device);
+    disposeOf(before);
+    if (this.#disposed) disposeOf(this.#parts);
+  }
+
+  dispose(): void {
+    this.#disposed = true;
+    disposeOf(this.#parts);
+  }
+}
+
+function disposeOf({ reader, inputs, model, device }: Parts): void {
+  for (const part of [reader, inputs, model, device]) part.dispose();
 }
 
 function streamOf(frames: FrameStream, { classes }: StamConfig): StamStream {

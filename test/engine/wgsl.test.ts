@@ -159,12 +159,20 @@ describe('bindings', () => {
     );
   });
 
+  test('may be textures, of the device or of a video', () => {
+    const own = '@group(0) @binding(0) var image: texture_2d<f32>;   // [H, W]';
+    expect(resolve(own).bindings).toEqual([{ name: 'image', index: 0, access: 'texture_2d' }]);
+    const video = '@group(0) @binding(3) var frame: texture_external;';
+    expect(resolve(video).bindings).toEqual([{ name: 'frame', index: 3, access: 'texture_external' }]);
+  });
+
   test.each([
     '@group(1) @binding(0) var<storage, read> x: array<u32>;',
     '@binding(0) @group(0) var<storage, read> x: array<u32>;',
     '@group(0) @binding(0) var<storage,read> x: array<u32>;',
     '@group(0) @binding(0) var<storage> x: array<u32>;',
-    '@group(0) @binding(0) var t: texture_2d<f32>;',
+    '@group(0) @binding(0) var t: texture_2d<u32>;',
+    '@group(0) @binding(0) var t: texture_storage_2d<rgba8unorm, write>;',
   ])('written otherwise are refused: %s', (line) => {
     expect(() => resolve(`${write.replace('binding(0)', 'binding(5)')}\n${line}`)).toThrow(refusal(/house style/));
   });

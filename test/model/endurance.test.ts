@@ -3,29 +3,11 @@ import v8 from 'node:v8';
 import vm from 'node:vm';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Device } from '../../engine/device.ts';
-import { openSynthetic, unit } from '../../loaders/synthetic.ts';
-import type { StamConfig } from '../../model/config.ts';
+import { unit } from '../../loaders/synthetic.ts';
 import { loadStam } from '../../model/load.ts';
 import type { DecodedFrames } from '../../model/preprocess.ts';
-import { weightShapes } from '../../model/weights.ts';
 import { openTestDevice } from '../device.ts';
-
-/** As small as a STAM can be that still runs every kernel. */
-const config: StamConfig = {
-  imageSize: 16,
-  patchSize: 8,
-  channels: 32,
-  depth: 1,
-  heads: 2,
-  mlp: 64,
-  frames: 2,
-  temporalLayers: 1,
-  temporalHeads: 8,
-  temporalMlp: 64,
-  classes: 5,
-  epsilon: 1e-5,
-};
-const weights = () => openSynthetic(1, weightShapes(config), new Map([['heads', '2']]));
+import { smallestConfig, smallestWeights } from './fixtures.ts';
 
 let device: Device;
 beforeAll(async () => {
@@ -47,13 +29,13 @@ async function bytesInUse(): Promise<number> {
 
 function video(seed: number): DecodedFrames {
   const [width, height] = [20 + (seed % 3), 18];
-  const { frames } = config;
+  const { frames } = smallestConfig;
   const data = Uint8Array.from(unit(seed, 'pixels', frames * width * height * 3), (value) => value * 256);
   return { width, height, data };
 }
 
 test('a thousand calls of classify()', async () => {
-  const stam = await loadStam(weights(), { device: device.gpu, dtype: 'f32' });
+  const stam = await loadStam(smallestWeights(), { device: device.gpu, dtype: 'f32' });
   const videos = [0, 1, 2].map(video);
   const round = async (calls: number) => {
     const answers = await Promise.all(
@@ -74,7 +56,7 @@ test('a thousand calls of classify()', async () => {
 
 test('fifty loads', async () => {
   const cycle = async () => {
-    const stam = await loadStam(weights(), { device: device.gpu, dtype: 'f32' });
+    const stam = await loadStam(smallestWeights(), { device: device.gpu, dtype: 'f32' });
     const [[best]] = await stam.classify([video(1)], { topk: 1 });
     stam.dispose();
     expect(stam.memory().buffers).toBe(0);

@@ -29,3 +29,22 @@ export async function openFixture(name: string): Promise<Fixture> {
 
 /** What a whole model may be off by (DESIGN.md, section 7); the small ones have to keep it at every layer. */
 export const modelTolerance = { f32: 1e-4, f16: 2e-2 } as const;
+
+/** As small as a STAM can be that still runs every kernel. */
+export const smallestConfig: StamConfig = {
+  imageSize: 16,
+  patchSize: 8,
+  channels: 32,
+  depth: 1,
+  heads: 2,
+  mlp: 64,
+  frames: 2,
+  temporalLayers: 1,
+  temporalHeads: 8,
+  temporalMlp: 64,
+  classes: 5,
+  epsilon: 1e-5,
+};
+
+export const smallestWeights = (): Checkpoint =>
+  openSynthetic(1, weightShapes(smallestConfig), new Map([['heads', `${smallestConfig.heads}`]]));
