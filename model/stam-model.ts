@@ -194,7 +194,8 @@ export class StamModel {
   /**
    * `frames` [V F, 3, S, S], float32 in 0..1, in the host's memory or in rowLayout in the GPU's, or the decoded pictures of V videos, F
    * each, which are resized and cropped as infer.py does it -> `logits` [V, classes] and whatever else `keep` asks for, by module path. Calls may overlap; they run one after another,
-   * the next being submitted while one computes. Throws bad-input for what is no whole number of videos.
+   * the next being submitted while one computes. Throws bad-input for what is no whole number of videos, and unsupported for logits that are
+   * no finite numbers, unless `keep` asks for activations, which may tell why.
    */
   run(
     frames: ModelInput,
@@ -203,7 +204,11 @@ export class StamModel {
     const before = this.#inFlight.slice(-maxInFlight)[0] ?? Promise.resolve();
     const submitted = Promise.all([this.#submitted, before]).then(() => this.#submit(frames, options));
     this.#submitted = submitted.then(ignore, ignore);
-    const result = submitted.then((read) => read());
+    const result = submitted.then(async (read) => {
+      const outputs = await read();
+      if (!options.keep) expectFinite(outputs, this.storage);
+      return outputs;
+    });
     const over = result.then(ignore, ignore);
     this.#inFlight.push(over);
     void over.then(() => this.#inFlight.splice(this.#inFlight.indexOf(over), 1));
@@ -333,6 +338,22 @@ export class StamModel {
   #check(): void {
     if (this.#disposed) throw new StamError('disposed', { where: 'model', problem: 'it was disposed of' });
   }
+}
+
+/** Numbers that overflowed become infinities and then NaN, which compare with nothing: any class would pass for the best. */
+function expectFinite(outputs: Outputs, storage: StorageType): void {
+  const logits = outputs.get('logits') ?? new Float32Array();
+  const index = logits.findIndex((value) => !Number.isFinite(value));
+  if (index < 0) return;
+  throw new StamError('unsupported', {
+    where: 'logits',
+    problem: 'they are not finite numbers',
+    got: `${logits[index]} at ${index}`,
+    hint:
+      storage === 'f16'
+        ? "weights, activations or frames may be too large for f16: load with dtype 'f32'"
+        : 'the weights or the frames may hold what is no number',
+  });
 }
 
 function isOnGpu(frames: ModelInput): frames is GPUBuffer {

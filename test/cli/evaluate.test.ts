@@ -99,14 +99,19 @@ test('two batches are in flight at most, and the next is there when one ends', a
   expect(traceEvents.slice(1).every(({ ts = -1, dur = -1 }) => ts >= 0 && dur >= 0)).toBe(true);
 });
 
-test('logits that are no numbers are the failure of their video, not a hit', async () => {
-  const { model } = fakeModel();
-  const nan = {
-    ...model,
-    run: async () => new Map([['logits', Float32Array.of(Number.NaN, 1)]]),
-  } as unknown as StamModel;
-  const { told } = await outcomesOf([{ name: 'a', clips: [1] }], { model: nan, batch: 1 });
-  expect(told).toEqual([['a', { error: expect.objectContaining({ message: expect.stringMatching(/not finite/) }) }]]);
+test('what fails for one video and not for the device is that video’s outcome', async () => {
+  const { model } = fakeModel((_, run) => {
+    if (run === 0) throw new StamError('unsupported', { where: 'logits', problem: 'not finite' });
+  });
+  const videos = [
+    { name: 'a', clips: [1] },
+    { name: 'b', clips: [2] },
+  ];
+  const { told } = await outcomesOf(videos, { model, batch: 1 });
+  expect(told.map(([name, outcome]) => [name, clipsOf(outcome)])).toEqual([
+    ['a', { error: expect.objectContaining({ code: 'unsupported' }) }],
+    ['b', [[2, 1]]],
+  ]);
 });
 
 describe('a run ends', () => {

@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Device } from '../../engine/device.ts';
 import { unpadRows } from '../../engine/layout.ts';
+import type { TensorSource } from '../../engine/weights.ts';
 import { unit } from '../../loaders/synthetic.ts';
 import { loadStam } from '../../model/load.ts';
 import { cropAxes } from '../../model/preprocess.ts';
@@ -188,6 +189,38 @@ test("a checkpoint of STAM's first version runs with qkv biases of zero, and say
   expect(logits).not.toEqual(alone[0]);
   first.dispose();
   zeros.dispose();
+});
+
+test.each(['f16', 'f32'] as const)(
+  'weights that are a hundred times too large are told of in %s, or computed',
+  async (dtype) => {
+    const { weights } = fixture;
+    const large: TensorSource = {
+      ...weights,
+      async read(name) {
+        const values = await weights.read(name);
+        return /\.(mlp|attn)\./.test(name) ? values.map((value) => 100 * value) : values;
+      },
+    };
+    const model = await StamModel.load(device, fixture.config, large, { dtype });
+    if (dtype === 'f32') expect((await logitsOf(model, videos[0])).every(Number.isFinite)).toBe(true);
+    else {
+      await expect(model.run(videos[0])).rejects.toThrow(
+        /logits: they are not finite numbers; got NaN at 0; .*dtype 'f32'/,
+      );
+      expect((await model.run(videos[0], { keep: () => true })).get('logits')?.some(Number.isNaN)).toBe(true);
+    }
+    model.dispose();
+  },
+);
+
+test('frames that hold what is no number are told of, and do not spoil the next call', async () => {
+  const model = await load();
+  const broken = videos[0].slice();
+  broken[5] = Number.NaN;
+  await expect(model.run(broken)).rejects.toMatchObject({ code: 'unsupported' });
+  expect(await logitsOf(model, videos[0])).toEqual(alone[0]);
+  model.dispose();
 });
 
 test('a call that fails or is aborted does not stop the next', async () => {
