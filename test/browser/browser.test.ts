@@ -61,6 +61,11 @@ test('weights come from an address, and from the cache when they have come once'
   expect(second.got).toEqual(first.got);
 }, 60_000);
 
+test('a PyTorch checkpoint comes from a File', async () => {
+  const { got, want } = await page.evaluate(() => window.checks.pth());
+  expectClose('logits', got, want, 1e-4);
+}, 60_000);
+
 test('a load that is aborted while the weights arrive rejects with an AbortError', async () => {
   expect(await page.evaluate(() => window.checks.abort())).toBe('AbortError');
 }, 60_000);

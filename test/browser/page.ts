@@ -62,6 +62,16 @@ const checks = {
     return { stages, got, want: [...(await fixture.read('logits'))] };
   },
 
+  /** A PyTorch checkpoint that the user has chosen, or dropped on the page. */
+  async pth(): Promise<{ got: number[]; want: number[] }> {
+    const { fixture, config } = await openFixture();
+    const file = new File([await (await fetch('/tiny-a.pth')).blob()], 'tiny-a.pth');
+    const stam = await loadStam(file, { heads: config.heads });
+    const got = [...(await stam.logits(await fixture.read('frames')))];
+    stam.dispose();
+    return { got, want: [...(await fixture.read('logits'))] };
+  },
+
   /** An abort while the weights arrive; the name of what comes of it. */
   async abort(): Promise<string> {
     const controller = new AbortController();

@@ -7,9 +7,10 @@ import { build } from 'esbuild';
 import { openSafetensors } from '../../loaders/safetensors.ts';
 import { writeSafetensors } from '../../loaders/safetensors-writer.ts';
 import { bufferSource } from '../../loaders/source.ts';
-import { openSynthetic } from '../../loaders/synthetic.ts';
+import { openSynthetic, syntheticTensor } from '../../loaders/synthetic.ts';
 import { configFromMetadata } from '../../model/config.ts';
 import { weightShapes } from '../../model/weights.ts';
+import { type Bytes, dict, orderedDict, tensor, zip, zipFiles } from '../loaders/pytorch/torch-files.ts';
 
 export interface Site {
   readonly url: string;
@@ -82,6 +83,21 @@ async function weightFile(io: Uint8Array<ArrayBuffer>): Promise<Uint8Array<Array
   return new Uint8Array(await new Blob(pieces).arrayBuffer());
 }
 
+/** The same weights as torch.save writes them. */
+async function pthFile(io: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+  const { metadata } = await openSafetensors(bufferSource(io));
+  const config = configFromMetadata(metadata);
+  if (!config) throw new Error('the metadata of the fixture tell no configuration');
+  const storages: Record<string, Uint8Array> = {};
+  const state = [...weightShapes(config)].map(([name, shape], key): [string, Bytes] => {
+    const values = syntheticTensor(1, name, shape);
+    storages[key] = new Uint8Array(values.buffer);
+    const stride = shape.map((_, i) => shape.slice(i + 1).reduce((product, size) => product * size, 1));
+    return [name, tensor({ key: `${key}`, elements: values.length, size: [...shape], stride })];
+  });
+  return zip(zipFiles(dict(['model', orderedDict(...state)]), storages));
+}
+
 export interface ServedFile {
   readonly type: string;
   readonly body: string | Uint8Array;
@@ -109,6 +125,7 @@ async function siteFiles(): Promise<Map<string, ServedFile>> {
   return new Map<string, ServedFile>([
     ['/', { type: 'text/html', body: page }],
     ['/tiny-a.io.safetensors', { type: 'application/octet-stream', body: fixture }],
+    ['/tiny-a.pth', { type: 'application/octet-stream', body: await pthFile(fixture) }],
     ['/tiny-a.safetensors', { type: 'application/octet-stream', body: await weightFile(fixture) }],
     ...outputFiles.map(({ path: name, contents }) => [name, { type: 'text/javascript', body: contents }] as const),
   ]);
