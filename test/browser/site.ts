@@ -8,6 +8,7 @@ import { openSafetensors } from '../../loaders/safetensors.ts';
 import { writeSafetensors } from '../../loaders/safetensors-writer.ts';
 import { bufferSource } from '../../loaders/source.ts';
 import { openSynthetic, syntheticTensor } from '../../loaders/synthetic.ts';
+import type { StamConfig } from '../../model/config.ts';
 import { configFromMetadata } from '../../model/config.ts';
 import { weightShapes } from '../../model/weights.ts';
 import { type Bytes, dict, orderedDict, tensor, zip, zipFiles } from '../loaders/pytorch/torch-files.ts';
@@ -60,11 +61,16 @@ export async function serveFiles(
   });
 }
 
-/** The weights of a fixture as a file, by the rule that made them. */
-async function weightFile(io: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+async function configOf(io: Uint8Array<ArrayBuffer>): Promise<StamConfig> {
   const { metadata } = await openSafetensors(bufferSource(io));
   const config = configFromMetadata(metadata);
   if (!config) throw new Error('the metadata of the fixture tell no configuration');
+  return config;
+}
+
+/** The weights of a fixture as a file, by the rule that made them. */
+async function weightFile(io: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+  const config = await configOf(io);
   const weights = openSynthetic(1, weightShapes(config));
   const pieces: Uint8Array<ArrayBuffer>[] = [];
   const sink = {
@@ -85,9 +91,7 @@ async function weightFile(io: Uint8Array<ArrayBuffer>): Promise<Uint8Array<Array
 
 /** The same weights as torch.save writes them. */
 async function pthFile(io: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
-  const { metadata } = await openSafetensors(bufferSource(io));
-  const config = configFromMetadata(metadata);
-  if (!config) throw new Error('the metadata of the fixture tell no configuration');
+  const config = await configOf(io);
   const storages: Record<string, Uint8Array> = {};
   const state = [...weightShapes(config)].map(([name, shape], key): [string, Bytes] => {
     const values = syntheticTensor(1, name, shape);

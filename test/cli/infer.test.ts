@@ -63,6 +63,7 @@ beforeAll(async () => {
   folder = await mkdtemp(path.join(os.tmpdir(), 'stam-infer-'));
   videos = path.join(folder, 'val');
   tools = await findVideoTools();
+  await execute(process.execPath, [path.join(root, 'build.mjs'), '--if-stale'], { cwd: root });
   for (const [i, [name, rate, , frames, codec]] of made.entries()) {
     const file = path.join(videos, name);
     await mkdir(path.dirname(file), { recursive: true });
@@ -244,7 +245,6 @@ describe('a run that is killed', () => {
   }
 
   test('ten times at any moment and resumed leaves the file of a run that was not', async () => {
-    await execute(process.execPath, [path.join(root, 'build.mjs'), '--if-stale'], { cwd: root });
     const expected = await readFile(wholeRun(16));
     const out = path.join(folder, 'killed.jsonl');
     const args = command(16, '--out', out, '--resume');
@@ -266,6 +266,24 @@ describe('a run that is killed', () => {
     expect(await runUntil(args, () => new Promise(() => {}))).toBe(0);
     expect(await readFile(out, 'utf8')).toBe(expected.toString());
   });
+});
+
+test('a run that is interrupted ends in good order, and says how to go on', async () => {
+  const out = path.join(folder, 'interrupted.jsonl');
+  const child = spawn(process.execPath, [path.join(root, 'dist/cli.js'), ...command(16, '--out', out)]);
+  let said = '';
+  child.stderr.on('data', (text) => {
+    const isDue = !/left out/.test(said);
+    said += text;
+    if (isDue && /left out/.test(said)) child.kill('SIGINT'); // a second one would end it at once
+  });
+  const code = await new Promise((resolve) => child.once('exit', resolve));
+  expect(code).toBe(130);
+  expect(said).toMatch(/interrupted\.jsonl: --resume goes on from here/);
+  const expected = await readFile(wholeRun(16));
+  const text = await readFile(out);
+  expect(text.length).toBeLessThan(expected.length);
+  expect(Buffer.compare(text, expected.subarray(0, text.length))).toBe(0);
 });
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
