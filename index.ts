@@ -29,10 +29,25 @@ export async function loadStam(source: WeightInput | StamSource, options: LoadSt
 }
 
 export type { AdapterDescription, Capabilities } from './engine/device.ts';
-export { requiredDevice } from './engine/device.ts';
+// The engine by itself, for networks of an app's own: a Graph built by operators is planned for a Device, and a Program runs the plan on
+// Weights that were uploaded. demo/examples/ has an MLP and a ViT so.
+export { Device, describeAdapter, formatAdapter, requiredDevice } from './engine/device.ts';
+export type { StorageType } from './engine/dtype.ts';
 export type { StamErrorCode } from './engine/errors.ts';
 export { StamError } from './engine/errors.ts';
+export type { GraphNode, Part, Value } from './engine/graph.ts';
+export { Graph } from './engine/graph.ts';
+export type { Layout } from './engine/layout.ts';
+export { rowLayout } from './engine/layout.ts';
+export type { MemoryStatistics } from './engine/memory.ts';
+export type { Plan } from './engine/plan.ts';
+export { createPlan, formatPlan } from './engine/plan.ts';
+export type { Outputs, RunInputs, RunOptions } from './engine/program.ts';
+export { Program } from './engine/program.ts';
+export type { Shape } from './engine/shape.ts';
 export { version } from './engine/version.ts';
+export type { TensorSource, UploadOptions } from './engine/weights.ts';
+export { Weights } from './engine/weights.ts';
 export type { Checkpoint, TensorInfo } from './loaders/checkpoint.ts';
 export type { HttpSourceOptions } from './loaders/http-source.ts';
 export { httpSource } from './loaders/http-source.ts';
@@ -66,3 +81,12 @@ export { samplingOf } from './model/sampling.ts';
 export type { DType, LoadProgress } from './model/stam-model.ts';
 export type { StreamFrame } from './model/stream.ts';
 export { weightShapes } from './model/weights.ts';
+export type {
+  Activation,
+  AttentionOptions,
+  LayerNormOptions,
+  LinearOptions,
+  PatchEmbedOptions,
+  TokensOptions,
+} from './shaders/index.ts';
+export { add, assembleTokens, attention, layerNorm, linear, panelLayout, patchEmbed } from './shaders/index.ts';

@@ -66,6 +66,7 @@ export function requiredDevice(adapter: GPUAdapter): {
   };
 }
 
+/** What is known of an adapter, and whether it computes on the processor. */
 export function describeAdapter(info: GPUAdapterInfo): AdapterDescription {
   const { vendor, architecture, device, description } = info;
   const software =

@@ -10,8 +10,8 @@ import packaged from '@sparticuz/chromium';
 import type { Browser } from 'playwright-core';
 import { chromium } from 'playwright-core';
 
-/** Starts the browser, with WebGPU on the software adapter that comes with it. The caller closes it. */
-export async function launchChromium(): Promise<Browser> {
+/** Starts the browser, with WebGPU on the software adapter that comes with it, and with `switches` of the caller's. The caller closes it. */
+export async function launchChromium(...switches: readonly string[]): Promise<Browser> {
   const folder = await unpackChromium();
   return await chromium.launch({
     executablePath: path.join(folder, 'chromium'),
@@ -22,6 +22,7 @@ export async function launchChromium(): Promise<Browser> {
       '--enable-features=Vulkan',
       '--use-vulkan=swiftshader',
       '--use-angle=vulkan',
+      ...switches,
     ],
     env: {
       ...process.env,
