@@ -8,7 +8,7 @@ import { chooseTuned, formatTuned } from '../engine/tuner.ts';
 import { knownTuning } from '../engine/tuning.ts';
 import { version } from '../engine/version.ts';
 import { namedConfig } from '../model/config.ts';
-import { chooseStorage, Planner } from '../model/stam-model.ts';
+import { chooseStorage, Planner } from '../model/planner.ts';
 import { adapterOption, openDevice } from './adapter.ts';
 import { defineCommand } from './command.ts';
 import { formatTable } from './table.ts';

@@ -57,6 +57,7 @@ export interface Part {
   readonly of: number;
 }
 
+/** A network while model code builds it; operators add its nodes. */
 export class Graph {
   readonly nodes: GraphNode[] = [];
   readonly weights = new Map<string, Value>();

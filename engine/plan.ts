@@ -61,6 +61,7 @@ export interface PlannedOutput {
   readonly size: number;
 }
 
+/** Kernels chosen and memory given: what a device runs, as plain data. */
 export interface Plan {
   readonly commands: readonly Command[];
   /** Bytes of each buffer for activations and the parts of inputs. */

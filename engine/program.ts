@@ -12,6 +12,7 @@ import type { Profiler } from './profiler.ts';
 import type { Weights } from './weights.ts';
 import { paramsBinding } from './wgsl.ts';
 
+/** How a run is watched and ended; everything may be left out. */
 export interface RunOptions {
   /** Checked between submissions. */
   readonly signal?: AbortSignal | undefined;
@@ -24,6 +25,7 @@ export interface RunOptions {
  * What a run reads: a buffer in GPU memory, or memory of the host's whose bits are the input's elements. In rowLayout either way.
  */
 export type RunInput = GPUBuffer | Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
+/** The inputs of a run, by name. */
 export type RunInputs = Readonly<Record<string, RunInput>>;
 
 /** Textures that a plan reads, by name. */
@@ -40,6 +42,7 @@ type Ready =
 /** Textures differ from run to run, so that the bind group of a kernel that reads one is made when it is recorded. */
 type BindGroupMaker = (textures: RunTextures) => GPUBindGroup;
 
+/** Runs a plan, as often as one likes; what it needs of the device it holds. */
 export class Program {
   readonly plan: Plan;
   readonly #device: Device;

@@ -1,5 +1,6 @@
 // Shape arithmetic. Shapes are row-major, PyTorch's order.
 
+/** Lengths of a tensor's dimensions, outermost first. */
 export type Shape = readonly number[];
 
 /** Product of the dimensions; 1 for a scalar. */

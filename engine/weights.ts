@@ -21,6 +21,7 @@ export interface TensorSource {
   order(): readonly string[];
 }
 
+/** What Weights.upload() takes beside source and tensors; everything may be left out. */
 export interface UploadOptions {
   readonly signal?: AbortSignal | undefined;
   /** Called after each tensor with the bytes of GPU memory filled so far. */

@@ -2,10 +2,8 @@
 import type { Device } from '../engine/device.ts';
 import type { StorageType } from '../engine/dtype.ts';
 import { StamError } from '../engine/errors.ts';
-import type { Graph } from '../engine/graph.ts';
 import { rowLayout } from '../engine/layout.ts';
-import type { Choose, Plan } from '../engine/plan.ts';
-import { createPlan } from '../engine/plan.ts';
+import type { Plan } from '../engine/plan.ts';
 import type { Outputs, RunInput, RunOptions } from '../engine/program.ts';
 import { Program } from '../engine/program.ts';
 import { elementCount } from '../engine/shape.ts';
@@ -18,13 +16,12 @@ import type { StamConfig } from './config.ts';
 import type { FitSource } from './fit.ts';
 import { fitCheckpoint } from './fit.ts';
 import { PictureReader } from './pictures.ts';
+import type { DType } from './planner.ts';
+import { chooseStorage, Planner } from './planner.ts';
 import type { CropRecipe, DecodedFrames } from './preprocess.ts';
 import { defaultZoom, Preprocessor } from './preprocess.ts';
-import { framesPerPass, spatialGraph, stamGraph, temporalGraph } from './stam.ts';
+import { spatialGraph, temporalGraph } from './stam.ts';
 import { FrameStream } from './stream.ts';
-
-/** How numbers are stored: 'auto' is f16 on a GPU that computes with it, else f32. */
-export type DType = StorageType | 'auto';
 
 /** What loading is at: bytes of weights read, problems tuned, bytes of weights in GPU memory, or pipelines compiled. */
 export interface LoadProgress {
@@ -61,8 +58,6 @@ export interface LoadTimes {
   readonly compileMs: number;
   readonly totalMs: number;
 }
-
-const defaultFramesPerPass = 16;
 
 /** Runs submitted at a time: while one computes, the pixels of the next are on their way. */
 const maxInFlight = 2;
@@ -122,7 +117,7 @@ export class StamModel {
     {
       dtype = 'auto',
       videos = 1,
-      framesPerPass: wanted = defaultFramesPerPass,
+      framesPerPass: wanted,
       zoom = defaultZoom,
       tune: mode = 'cached',
       tuningStore,
@@ -363,48 +358,4 @@ function isOnGpu(frames: ModelInput): frames is GPUBuffer {
 function atLeastOne(videos: number): number {
   if (videos > 0) return videos;
   throw new StamError('bad-input', { where: 'frames', problem: 'there is no video' });
-}
-
-/** The storage that 'auto' stands for on a device. */
-export function chooseStorage(dtype: DType, { capabilities }: Device): StorageType {
-  if (dtype !== 'auto') return dtype;
-  return capabilities.features.has('shader-f16') && !capabilities.adapter.software ? 'f16' : 'f32';
-}
-
-/** What stays the same from one plan of a model to the next. */
-export class Planner {
-  readonly device: Device;
-  readonly config: StamConfig;
-  readonly storage: StorageType;
-  /** Left out, kernels are chosen by rule. */
-  choose: Choose | undefined;
-  readonly #wanted: number;
-
-  /** `wanted` is how many frames are to go through the spatial transformer at a time. */
-  constructor(device: Device, config: StamConfig, storage: StorageType, wanted = defaultFramesPerPass) {
-    this.device = device;
-    this.config = config;
-    this.storage = storage;
-    this.#wanted = wanted;
-  }
-
-  /** Everything on which the shapes of a graph depend: the name under which its tuning is kept. */
-  use(videos: number): string {
-    return `stam ${JSON.stringify({ ...this.config, videos, storage: this.storage, framesPerPass: this.#wanted })}`;
-  }
-
-  graph(videos: number, keep?: (name: string) => boolean): Graph {
-    const { config, storage, device } = this;
-    const pass = framesPerPass(config, { videos, storage, wanted: this.#wanted }, device.capabilities);
-    return stamGraph(config, { videos, storage, framesPerPass: pass, keep });
-  }
-
-  plan(videos: number, keep?: (name: string) => boolean): Plan {
-    return this.planOf(this.graph(videos, keep));
-  }
-
-  /** The plan of a graph of the same weights, its kernels chosen alike. */
-  planOf(graph: Graph): Plan {
-    return createPlan(graph, this.device.capabilities, this.choose);
-  }
 }

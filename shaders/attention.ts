@@ -9,6 +9,7 @@ import { attentionSubgroup } from './attention-subgroup.ts';
 import { attentionTile } from './attention-tile.ts';
 import { expectShape } from './expect.ts';
 
+/** What attention() takes beside its input. */
 export interface AttentionOptions {
   readonly name: string;
   /** H; the head dimension D = C / H must be a multiple of four. */

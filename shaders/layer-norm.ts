@@ -13,6 +13,7 @@ import { storageOf } from './storage.ts';
 import { subgroupsOf } from './subgroups.ts';
 import { unitOf } from './units.ts';
 
+/** What layerNorm() takes beside its input. */
 export interface LayerNormOptions {
   readonly name: string;
   /** [C] in f32. */

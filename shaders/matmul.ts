@@ -23,6 +23,7 @@ import rowsPatches from './shared/rows-patches.wgsl';
 import rowsPatchesOdd from './shared/rows-patches-odd.wgsl';
 import rowsPlain from './shared/rows-plain.wgsl';
 
+/** A function that linear() applies to its sums; 'gelu' is the exact one, by erf. */
 export type Activation = 'none' | 'gelu' | 'relu';
 
 const activations: Readonly<Record<Activation, string>> = { none: identity, gelu, relu };
@@ -36,6 +37,7 @@ function kernels(capabilities: Capabilities, matmul: Matmul): Kernel[] {
   return families.flatMap((family) => family(matmul, capabilities));
 }
 
+/** What linear() takes beside its input. */
 export interface LinearOptions {
   /** The node's module path. */
   readonly name: string;
@@ -91,6 +93,7 @@ export function linear(graph: Graph, input: Value, options: LinearOptions): Valu
   return output;
 }
 
+/** What patchEmbed() takes beside the frames. */
 export interface PatchEmbedOptions {
   readonly name: string;
   /** [C, 3, P, P] in panelLayout: a convolution's weight whose stride is its size. */

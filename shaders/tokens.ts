@@ -6,6 +6,7 @@ import { expectShape } from './expect.ts';
 import { storageOf } from './storage.ts';
 import source from './tokens.wgsl';
 
+/** What assembleTokens() takes beside its input. */
 export interface TokensOptions {
   readonly name: string;
   /** [C] in f32. */

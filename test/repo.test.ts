@@ -131,7 +131,7 @@ describe('kernels', () => {
 });
 
 describe('rooms', () => {
-  test.each([...lower, 'cli', 'bench', 'build', 'test'])(
+  test.each([...lower, 'cli', 'demo', 'bench', 'build', 'test'])(
     '%s has a README of at most 40 lines, tables aside',
     (room) => {
       const file = `${room}/README.md`;

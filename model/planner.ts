@@ -1,0 +1,57 @@
+// Which plans a model has on a device: the same storage, passes and choice of kernels in all of them.
+import type { Device } from '../engine/device.ts';
+import type { StorageType } from '../engine/dtype.ts';
+import type { Graph } from '../engine/graph.ts';
+import type { Choose, Plan } from '../engine/plan.ts';
+import { createPlan } from '../engine/plan.ts';
+import type { StamConfig } from './config.ts';
+import { framesPerPass, stamGraph } from './stam.ts';
+
+/** How numbers are stored: 'auto' is f16 on a GPU that computes with it, else f32. */
+export type DType = StorageType | 'auto';
+
+const defaultFramesPerPass = 16;
+
+/** The storage that 'auto' stands for on a device. */
+export function chooseStorage(dtype: DType, { capabilities }: Device): StorageType {
+  if (dtype !== 'auto') return dtype;
+  return capabilities.features.has('shader-f16') && !capabilities.adapter.software ? 'f16' : 'f32';
+}
+
+/** What stays the same from one plan of a model to the next. */
+export class Planner {
+  readonly device: Device;
+  readonly config: StamConfig;
+  readonly storage: StorageType;
+  /** Left out, kernels are chosen by rule. */
+  choose: Choose | undefined;
+  readonly #wanted: number;
+
+  /** `wanted` is how many frames are to go through the spatial transformer at a time. */
+  constructor(device: Device, config: StamConfig, storage: StorageType, wanted = defaultFramesPerPass) {
+    this.device = device;
+    this.config = config;
+    this.storage = storage;
+    this.#wanted = wanted;
+  }
+
+  /** Everything on which the shapes of a graph depend: the name under which its tuning is kept. */
+  use(videos: number): string {
+    return `stam ${JSON.stringify({ ...this.config, videos, storage: this.storage, framesPerPass: this.#wanted })}`;
+  }
+
+  graph(videos: number, keep?: (name: string) => boolean): Graph {
+    const { config, storage, device } = this;
+    const pass = framesPerPass(config, { videos, storage, wanted: this.#wanted }, device.capabilities);
+    return stamGraph(config, { videos, storage, framesPerPass: pass, keep });
+  }
+
+  plan(videos: number, keep?: (name: string) => boolean): Plan {
+    return this.planOf(this.graph(videos, keep));
+  }
+
+  /** The plan of a graph of the same weights, its kernels chosen alike. */
+  planOf(graph: Graph): Plan {
+    return createPlan(graph, this.device.capabilities, this.choose);
+  }
+}
