@@ -80,7 +80,7 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
 /** Small files are taken most often: nearly all that can go wrong in a large one can in them. */
 function makeInput(specimens: readonly Specimen[], seed: number, index: number): Uint8Array<ArrayBuffer> {
   const random = randomOf(seed, index);
-  const weights = specimens.map(({ bytes }) => Math.ceil(1e7 / (bytes.length + 5000)));
+  const weights = specimens.map(({ bytes }) => Math.ceil(1e7 / (bytes.length + 1000)));
   let rest = random.below(weights.reduce((sum, weight) => sum + weight, 0));
   const chosen = specimens.find((_, i) => {
     rest -= weights[i];

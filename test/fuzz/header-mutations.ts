@@ -1,5 +1,5 @@
 // Mutations of the JSON of a safetensors header, token by token.
-import { boundaries, type Random } from './random.ts';
+import { boundaries, type Random, turnsOf } from './random.ts';
 
 const literals = [
   ...['"F32"', '"F64"', '"F4"', '"I64"', '"X"', '"dtype"', '"shape"', '"data_offsets"', '"__metadata__"', '"a"', '""'],
@@ -23,10 +23,10 @@ const literals = [
   ],
 ];
 
-/** Changes, repeats, removes, moves or exchanges tokens, one to four times. */
+/** Changes, repeats, removes, moves or exchanges tokens, mostly once. */
 export function mutateHeader(json: string, random: Random): string {
   const tokens = json.match(/"(?:[^"\\]|\\.)*"|-?[\d.eE+]+|[a-z]+|\s+|./gs) ?? [];
-  for (let turns = random.chance(0.6) ? 1 : 2 + random.below(3); turns > 0 && tokens.length > 0; turns--) {
+  for (let turns = turnsOf(random); turns > 0 && tokens.length > 0; turns--) {
     const at = random.below(tokens.length);
     switch (random.below(6)) {
       case 0:

@@ -1,6 +1,6 @@
 // Mutations of pickles, opcode by opcode: most of what comes of them is still a pickle.
 import { opcodes } from '../../loaders/pytorch/pickle-opcodes.ts';
-import { boundaries, putInteger, type Random } from './random.ts';
+import { boundaries, putInteger, type Random, turnsOf } from './random.ts';
 
 /** Bytes after an opcode, or how they say how many they are. */
 type Operand = number | 'lines' | 'text' | 'short';
@@ -111,17 +111,17 @@ function withOperand(token: Uint8Array<ArrayBuffer>, random: Random): Uint8Array
 function someInteger(random: Random): Uint8Array<ArrayBuffer> {
   const result = Uint8Array.of(opcodes.LONG1, 8, 0, 0, 0, 0, 0, 0, 0, 0);
   putInteger(result, 2, random.pick(boundaries), 8);
-  return random.chance(0.3) ? Uint8Array.of(opcodes.BININT1, random.below(8)) : result;
+  return random.chance(0.6) ? Uint8Array.of(opcodes.BININT1, random.below(8)) : result;
 }
 
 const integers: readonly number[] = [opcodes.BININT, opcodes.BININT1, opcodes.BININT2, opcodes.LONG1];
 
-/** Changes, repeats, removes, moves or replaces opcodes, one to four times. */
+/** Changes, repeats, removes, moves or replaces opcodes, mostly once. */
 export function mutateTokens(pickle: readonly Uint8Array<ArrayBuffer>[], random: Random): Uint8Array<ArrayBuffer>[] {
   const result = [...pickle];
-  for (let turns = random.chance(0.6) ? 1 : 2 + random.below(3); turns > 0 && result.length > 0; turns--) {
+  for (let turns = turnsOf(random); turns > 0 && result.length > 0; turns--) {
     const at = random.below(result.length);
-    switch (random.below(7)) {
+    switch (random.below(12)) {
       case 0:
         result.splice(at, 1 + random.below(3));
         break;
@@ -134,14 +134,22 @@ export function mutateTokens(pickle: readonly Uint8Array<ArrayBuffer>[], random:
       case 3:
         result.splice(at, 0, withOperand(random.pick(pickle), random));
         break;
-      case 4: {
-        // integers decide where tensors lie, so they have a turn of their own
-        const places = result.flatMap(([code], i) => (integers.includes(code) ? [i] : []));
-        if (places.length > 0) result[random.pick(places)] = someInteger(random);
+      case 4:
+      case 5:
+        result[at] = withOperand(result[at], random);
+        break;
+      case 6:
+      case 7: {
+        // a value in place of another one keeps the pickle whole
+        const [from, to] = [random.pick(result), random.pick(result)];
+        if (from[0] === to[0]) result[result.indexOf(to)] = from;
         break;
       }
-      default:
-        result[at] = withOperand(result[at], random);
+      default: {
+        // integers decide where tensors lie
+        const places = result.flatMap(([code], i) => (integers.includes(code) ? [i] : []));
+        if (places.length > 0) result[random.pick(places)] = someInteger(random);
+      }
     }
   }
   return result;

@@ -14,6 +14,11 @@ export function randomOf(seed: number, index: number): Random {
   return { below, pick: (items) => items[below(items.length)], chance: (probability) => next() < probability };
 }
 
+/** How many changes to make: one more often than two, and seldom many, which leave nothing to be read. */
+export function turnsOf(random: Random): number {
+  return random.chance(0.7) ? 1 : 2 + random.below(4);
+}
+
 /** Where integers go wrong. */
 export const boundaries: readonly bigint[] = [
   ...[
