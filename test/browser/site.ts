@@ -33,15 +33,17 @@ export async function serveFiles(
   const site: Site = { url: '', silent: false, close: async () => {} };
   const server = createServer((request, response) => {
     const file = files.get(request.url ?? '');
-    const start = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? Number.NaN);
+    const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '') ?? [];
+    const start = Number(first ?? Number.NaN);
     if (!file) response.writeHead(404).end();
     else if (Number.isNaN(start)) response.writeHead(200, { ...headers, 'content-type': file.type }).end(file.body);
     else {
       const size = file.body.length;
-      const range = { 'content-range': `bytes ${start}-${size - 1}/${size}`, 'content-length': size - start };
+      const end = last ? Math.min(size, Number(last) + 1) : size;
+      const range = { 'content-range': `bytes ${start}-${end - 1}/${size}`, 'content-length': end - start };
       response.writeHead(206, { ...headers, 'content-type': file.type, etag: '"one"', ...range });
       if (site.silent) response.flushHeaders();
-      else response.end(file.body.slice(start));
+      else response.end(file.body.slice(start, end));
     }
   });
   await new Promise<void>((resolve, reject) => {
