@@ -47,16 +47,16 @@ export interface CaseResult {
 }
 
 /** The kernels among which a device can choose for the last node of the case's graph. */
-export function candidatesOf(test: OperatorCase, storage: StorageType, capabilities: Capabilities): readonly Kernel[] {
+export function candidatesOf(test: RunnableCase, storage: StorageType, capabilities: Capabilities): readonly Kernel[] {
   return buildCase(test, storage).nodes.at(-1)?.candidates(capabilitiesFor(test, capabilities)) ?? [];
 }
 
-function capabilitiesFor({ asOnGpu }: OperatorCase, capabilities: Capabilities): Capabilities {
+function capabilitiesFor({ asOnGpu }: RunnableCase, capabilities: Capabilities): Capabilities {
   const { adapter } = capabilities;
   return asOnGpu ? { ...capabilities, adapter: { ...adapter, software: false } } : capabilities;
 }
 
-function buildCase(test: OperatorCase, storage: StorageType): Graph {
+function buildCase(test: RunnableCase, storage: StorageType): Graph {
   const graph = new Graph();
   const values: Record<string, Value> = {};
   for (const [name, { shape, f32, layout }] of Object.entries(test.operands)) {
@@ -76,16 +76,38 @@ export interface RunCaseOptions {
   readonly adapt?: (kernel: Kernel) => Kernel;
 }
 
-/** Runs a case in each of its kernels. Outputs and all memory in between are filled with NaN before each run. */
+/** Runs a case in each of its kernels and compares what they give with what is expected. */
 export async function runCase(
   device: Device,
   test: OperatorCase,
   storage: StorageType,
-  { capabilities = device.capabilities, only = () => true, adapt = (kernel) => kernel }: RunCaseOptions = {},
+  options: RunCaseOptions = {},
 ): Promise<CaseResult[]> {
   const expected = test.expected();
   const tolerance = test.tolerance(storage, expected);
-  const results: CaseResult[] = [];
+  const outputs = await outputsOf(device, test, storage, options);
+  return outputs.map(({ kernel, got }) => {
+    const { error } = largestDifference(got, expected);
+    return { kernel, error, tolerance, passed: error <= tolerance };
+  });
+}
+
+/** What a case needs to run; what it shall give is the caller's to know. */
+export type RunnableCase = Omit<OperatorCase, 'expected' | 'tolerance'>;
+
+export interface KernelOutput {
+  readonly kernel: string;
+  readonly got: Float32Array<ArrayBuffer>;
+}
+
+/** What each of a case's kernels gives. Outputs and all memory in between are filled with NaN before each run. */
+export async function outputsOf(
+  device: Device,
+  test: RunnableCase,
+  storage: StorageType,
+  { capabilities = device.capabilities, only = () => true, adapt = (kernel) => kernel }: RunCaseOptions = {},
+): Promise<KernelOutput[]> {
+  const outputs: KernelOutput[] = [];
   for (const candidate of candidatesOf(test, storage, capabilities).filter(only)) {
     const graph = buildCase(test, storage);
     const last = graph.nodes.at(-1);
@@ -102,10 +124,9 @@ export async function runCase(
     const program = await Program.create(device, plan, weights);
     program.poison();
     const got = (await program.run(test.words ?? {})).get('result') ?? new Float32Array();
-    const { error } = largestDifference(got, expected);
-    results.push({ kernel: kernelLabel(candidate), error, tolerance, passed: error <= tolerance });
+    outputs.push({ kernel: kernelLabel(candidate), got });
     program.dispose();
     weights.dispose();
   }
-  return results;
+  return outputs;
 }
