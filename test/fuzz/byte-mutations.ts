@@ -75,6 +75,8 @@ export const byteMutations: readonly Mutation[] = [
   },
 ];
 
+const centralSignature = 0x02014b50;
+
 /** Offsets and widths of the fields behind each signature. */
 const zipRecords: readonly { signature: number; fields: readonly (readonly [offset: number, width: number])[] }[] = [
   {
@@ -92,7 +94,7 @@ const zipRecords: readonly { signature: number; fields: readonly (readonly [offs
     ],
   },
   {
-    signature: 0x02014b50,
+    signature: centralSignature,
     fields: [
       [8, 2],
       [10, 2],
@@ -150,8 +152,12 @@ export function mutateZipRecord(bytes: Uint8Array<ArrayBuffer>, random: Random):
     if (bytes[at] === 0x50 && view.getUint32(at, true) === signature) places.push(at);
   }
   if (places.length === 0) return bytes;
-  const [offset, width] = random.pick(fields);
-  const at = random.pick(places) + offset;
+  const place = random.pick(places);
+  const [offset, width] =
+    signature === centralSignature && random.chance(0.3)
+      ? [46 + random.below(60), random.pick([1, 2])] // its name and its extra fields, whose lengths differ
+      : random.pick(fields);
+  const at = place + offset;
   const result = bytes.slice();
   const now = bytes.subarray(at, at + width).reduceRight((value, byte) => (value << 8n) | BigInt(byte), 0n);
   const value = random.chance(0.5) ? random.pick(boundaries) : now + BigInt(random.below(9) - 4);

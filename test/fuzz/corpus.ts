@@ -18,6 +18,7 @@ import {
   text,
   tuple,
   yes,
+  type ZipFile,
   zip,
   zipFiles,
 } from '../loaders/pytorch/torch-files.ts';
@@ -37,6 +38,7 @@ export function seedFiles(): SeedFile[] {
     ...names.sort().map(read),
     { name: 'kinds.zip.pth', bytes: zip(zipFiles(kinds, storages)) },
     { name: 'kinds.classic-zip.pth', bytes: zip(zipFiles(kinds, storages), { zip64: false }) },
+    { name: 'kinds.zip64-fields.pth', bytes: zip(zip64Fields()) },
     { name: 'kinds.legacy.pth', bytes: legacyFile(oneType, { a: floats, b: floats.slice(0, 8) }) },
     { name: 'dtypes.safetensors', bytes: safetensors(dtypes, 61) },
     { name: 'odd.safetensors', bytes: safetensors(odd, 4) },
@@ -76,6 +78,18 @@ const others: [string, Bytes][] = [
 ];
 const state = [...orderedDict(...Object.entries(parts)), ...dict(['_metadata', dict()]), ...op('b')];
 const kinds = dict(['model', state], ...others);
+
+/** Sizes and an offset where only files of 4 GiB have them, behind a field of another kind. */
+function zip64Fields(): ZipFile[] {
+  const ones = 2 ** 32 - 1;
+  const eight = (value: number) => [value & 0xff, value >> 8, 0, 0, 0, 0, 0, 0];
+  return zipFiles(kinds, storages).map((file, i) => {
+    const { length } = file.data;
+    const values = i === 0 ? [length, length, 0] : [length, length];
+    const extra = [0x55, 0x54, 1, 0, 7, 1, 0, 8 * values.length, 0, ...values.flatMap(eight)];
+    return { ...file, central: { size: ones, compressed: ones, extra, ...(i === 0 ? { offset: ones } : {}) } };
+  });
+}
 
 const view = tuple(text('v'), int(2), int(20));
 const oneType = dict(

@@ -1,4 +1,5 @@
-// Mutated checkpoints, each of which must end in values or in a StamError: no other exception, no hang, no memory to speak of.
+// Mutated checkpoints, each of which must end in values or in a StamError that blames the file: no other exception, no hang, no
+// memory to speak of.
 // An input is a function of (seed, index), so that any failure can be had again by itself.
 import { StamError } from '../../engine/errors.ts';
 import { openCheckpoint } from '../../loaders/open-checkpoint.ts';
@@ -89,7 +90,7 @@ function makeInput(specimens: readonly Specimen[], seed: number, index: number):
   return mutate(chosen ?? specimens[0], specimens, random);
 }
 
-/** Opens a file and reads all that it holds. Throws whatever is no StamError. */
+/** Opens a file and reads all that it holds. Throws whatever is no answer to a bad file. */
 async function outcomeOf(bytes: Uint8Array<ArrayBuffer>, verifyChecksums: boolean): Promise<string> {
   let opened = false;
   try {
@@ -106,7 +107,9 @@ async function outcomeOf(bytes: Uint8Array<ArrayBuffer>, verifyChecksums: boolea
     await checkpoint.close();
     return unsupported ? 'read, with tensors that are no floats' : 'read';
   } catch (error) {
-    if (error instanceof StamError) return `${opened ? 'opened, then ' : ''}refused: ${error.code}`;
+    // other codes blame the caller, who has done nothing but hand over a file
+    const isAnswer = error instanceof StamError && ['bad-checkpoint', 'unsupported'].includes(error.code);
+    if (isAnswer) return `${opened ? 'opened, then ' : ''}refused: ${error.code}`;
     throw error;
   }
 }
