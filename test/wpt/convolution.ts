@@ -5,7 +5,7 @@ import type { Tensor } from '../conformance.ts';
 import { permute } from './arrange.ts';
 import type { WptCase } from './cases.ts';
 import { floatsOf, inputOf } from './cases.ts';
-import type { Part } from './mapping.ts';
+import type { Part } from './part.ts';
 import { tolerances } from './tolerance.ts';
 
 interface Options {

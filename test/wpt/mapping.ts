@@ -2,19 +2,12 @@
 import type { StorageType } from '../../engine/dtype.ts';
 import { elementCount, formatShape, sameShape } from '../../engine/shape.ts';
 import { add, attention, layerNorm, linear, panelLayout } from '../../shaders/index.ts';
-import type { RunnableCase } from '../conformance.ts';
 import { axesLast, permute } from './arrange.ts';
 import type { WptCase } from './cases.ts';
 import { floatsOf, inputOf } from './cases.ts';
 import { convolution } from './convolution.ts';
-import type { Tolerance } from './tolerance.ts';
+import type { Part } from './part.ts';
 import { tolerances } from './tolerance.ts';
-
-/** One call of an operator. A case is one or, where each matrix of a batch has its own weight, several. */
-export interface Part extends RunnableCase {
-  readonly expected: Float32Array<ArrayBuffer>;
-  readonly tolerance: Tolerance;
-}
 
 export interface Mapped {
   readonly storage: StorageType;
