@@ -5,8 +5,10 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { createFileSink, fileSource } from '../../loaders/node-source.ts';
 import { openSafetensors } from '../../loaders/safetensors.ts';
+import { dtypeBits } from '../../loaders/safetensors-header.ts';
 import { type FloatsToWrite, type TensorToWrite, writeSafetensors } from '../../loaders/safetensors-writer.ts';
 import { type ByteSink, bufferSource } from '../../loaders/source.ts';
+import { randomStream } from '../random.ts';
 
 /** Keeps what is written, and says how it ended. */
 function memorySink(): ByteSink & { bytes: number[]; ended: string[] } {
@@ -78,6 +80,28 @@ describe('round trips', () => {
     expect(shapes).toEqual([[3], [], [1, 1], [2, 0], [1, 2]]);
     const read = await Promise.all(names.map(async (name) => [...(await checkpoint.read(name))]));
     expect(read).toEqual([[1, 2, 3], [4], [5], [], [6, 7]]);
+  });
+
+  test('a hundred checkpoints of random names, shapes and bytes', async () => {
+    const random = randomStream(5);
+    const below = (count: number) => Math.floor(random() * count);
+    const dtypes = [...dtypeBits];
+    for (let round = 0; round < 100; round++) {
+      const tensors = Array.from({ length: below(9) }, (_, i) => {
+        const [dtype, bits] = dtypes[below(dtypes.length)];
+        // eight elements of any type are whole bytes
+        const shape = [...Array.from({ length: below(4) }, () => below(4)), 8];
+        const count = shape.reduce((product, size) => product * size, 1);
+        const bytes = Uint8Array.from({ length: (count * bits) / 8 }, () => below(256));
+        return { name: `${i}${String.fromCodePoint(below(0xd800))}`, dtype, shape, bytes: () => bytes };
+      });
+      const checkpoint = await roundTrip(tensors);
+      expect(checkpoint.tensors.size).toBe(tensors.length);
+      for (const { name, dtype, shape, bytes } of tensors) {
+        expect(checkpoint.tensors.get(name)).toMatchObject({ dtype, shape });
+        expect(await checkpoint.readBytes(name)).toEqual(bytes());
+      }
+    }
   });
 
   test('wide elements come first, so that everything is aligned; else the given order', async () => {
