@@ -37,6 +37,18 @@ export interface GraphNode {
   readonly flops: number;
   /** The kernels that can run this node on such a device, best first. */
   readonly candidates: (capabilities: Capabilities) => readonly Kernel[];
+  /** What a self-check runs. Nodes without one, those of integers, are not checked. */
+  readonly check?: NodeCheck;
+}
+
+/** The same kernels on a problem so small that it can be computed in plain loops too. */
+export interface NodeCheck {
+  /** Shapes of the operands that are smaller than the node's own, by the names of its inputs. */
+  readonly shapes: Readonly<Record<string, Shape>>;
+  /** Adds the node for operands of the same names, and returns its result. Its kernels are the same texts as the node's own. */
+  readonly build: (graph: Graph, operands: Readonly<Record<string, Value>>) => Value;
+  /** A row of the result, in double precision, of operands that are dense and row-major. */
+  readonly row: (operands: Readonly<Record<string, Float32Array>>, row: number) => Float64Array;
 }
 
 /** A value whose elements are wanted after the run, under a name of their own. */

@@ -99,14 +99,23 @@ export async function tune(device: Device, graph: Graph, { signal, onProgress }:
   return { date: new Date().toISOString(), ms: performance.now() - begin, problems: known, untried };
 }
 
-/** Picks what a tuning found, or else what it found for the costliest problem of the operator, or else the best guess. */
+/**
+ * Picks what a tuning found, or else what it found for the costliest problem of the operator, or else the best guess. Where that is no
+ * candidate any more, it is the next fastest of those that were right.
+ */
 export function chooseTuned(tuning: Tuning | undefined): Choose {
   if (!tuning) return (_, candidates) => candidates[0];
   return (node, candidates) => {
     const ofOperator = tuning.problems.filter(({ operator }) => operator === node.operator);
     const problem = problemOf(node);
     const known = ofOperator.find((one) => one.problem === problem) ?? ofOperator[0];
-    return candidates.find((kernel) => wayOf(kernel) === known?.way) ?? candidates[0];
+    if (!known) return candidates[0];
+    const right = known.tried.map(({ way }) => way).filter((way) => !known.wrong.includes(way));
+    for (const way of [known.way, ...right]) {
+      const kernel = candidates.find((candidate) => wayOf(candidate) === way);
+      if (kernel) return kernel;
+    }
+    return candidates.find((kernel) => !known.wrong.includes(wayOf(kernel))) ?? candidates[0];
   };
 }
 

@@ -92,8 +92,8 @@ function parseTuning(text: string | undefined): Tuning | undefined {
   if (text === undefined) return undefined;
   try {
     const tuning = JSON.parse(text) as Tuning;
-    const isProblem = ({ operator, problem, way, tried }: TunedProblem) =>
-      [operator, problem, way].every((word) => typeof word === 'string') && Array.isArray(tried);
+    const isProblem = ({ operator, problem, way, tried, wrong }: TunedProblem) =>
+      [operator, problem, way].every((word) => typeof word === 'string') && [tried, wrong].every(Array.isArray);
     return Array.isArray(tuning.problems) && tuning.problems.every(isProblem) ? tuning : undefined;
   } catch (error) {
     if (error instanceof SyntaxError || error instanceof TypeError) return undefined;

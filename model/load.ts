@@ -84,7 +84,9 @@ export interface StamInfo {
   readonly features: readonly string[];
   /** Where the choice of kernels comes from: a rule, or a tuning and its date. */
   readonly tuning: string;
-  /** What was made up for the checkpoint or left out of it, a sentence each; onNotice was told the same. */
+  /** How many kernels the self-check has tried on this device so far and what came of it; `off` if it was turned off. */
+  readonly selfCheck: string;
+  /** What was made up for the checkpoint or left out of it, and kernels that the self-check dropped; onNotice was told the same. */
   readonly notices: readonly string[];
   /** Each distinct kernel of the plan that was made while loading and how often it is dispatched. */
   readonly kernels: readonly { readonly kernel: string; readonly calls: number }[];
@@ -239,6 +241,7 @@ class LoadedStam implements Stam {
       adapter: device.capabilities.adapter,
       features: [...device.capabilities.features],
       tuning: model.tuning.origin,
+      selfCheck: model.selfCheck,
       notices: model.notices,
       kernels: [...calls].map(([kernel, count]) => ({ kernel, calls: count })),
     };

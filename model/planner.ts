@@ -3,7 +3,8 @@ import type { Device } from '../engine/device.ts';
 import type { StorageType } from '../engine/dtype.ts';
 import type { Graph } from '../engine/graph.ts';
 import type { Choose, Plan } from '../engine/plan.ts';
-import { createPlan } from '../engine/plan.ts';
+import type { SelfCheckOptions } from '../engine/self-check.ts';
+import { SelfCheck } from '../engine/self-check.ts';
 import type { StamConfig } from './config.ts';
 import { framesPerPass, stamGraph } from './stam.ts';
 
@@ -25,13 +26,21 @@ export class Planner {
   readonly storage: StorageType;
   /** Left out, kernels are chosen by rule. */
   choose: Choose | undefined;
+  /** Which kernels are right on the device. */
+  readonly selfCheck: SelfCheck;
   readonly #wanted: number;
 
   /** `wanted` is how many frames are to go through the spatial transformer at a time. */
-  constructor(device: Device, config: StamConfig, storage: StorageType, wanted = defaultFramesPerPass) {
+  constructor(
+    device: Device,
+    config: StamConfig,
+    storage: StorageType,
+    { wanted = defaultFramesPerPass, selfCheck }: { wanted?: number | undefined; selfCheck?: SelfCheckOptions } = {},
+  ) {
     this.device = device;
     this.config = config;
     this.storage = storage;
+    this.selfCheck = new SelfCheck(device, selfCheck);
     this.#wanted = wanted;
   }
 
@@ -46,12 +55,13 @@ export class Planner {
     return stamGraph(config, { videos, storage, framesPerPass: pass, keep });
   }
 
+  /** A plan to look at. */
   plan(videos: number, keep?: (name: string) => boolean): Plan {
-    return this.planOf(this.graph(videos, keep));
+    return this.selfCheck.plan(this.graph(videos, keep), this.choose);
   }
 
-  /** The plan of a graph of the same weights, its kernels chosen alike. */
-  planOf(graph: Graph): Plan {
-    return createPlan(graph, this.device.capabilities, this.choose);
+  /** The plan of a graph of this model's weights to run: its kernels have been tried on the device. */
+  async rightPlan(graph: Graph, signal?: AbortSignal): Promise<Plan> {
+    return await this.selfCheck.rightPlan(graph, this.choose, signal);
   }
 }

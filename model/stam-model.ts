@@ -6,6 +6,7 @@ import { rowLayout } from '../engine/layout.ts';
 import type { Plan } from '../engine/plan.ts';
 import type { Outputs, RunInput, RunOptions } from '../engine/program.ts';
 import { Program } from '../engine/program.ts';
+import type { DroppedKernel } from '../engine/self-check.ts';
 import { elementCount } from '../engine/shape.ts';
 import type { TextStore } from '../engine/text-store.ts';
 import { chooseTuned } from '../engine/tuner.ts';
@@ -43,19 +44,22 @@ export interface StamModelOptions {
   readonly zoom?: number | undefined;
   /** How kernels are chosen; 'cached' by default. */
   readonly tune?: TuneMode | undefined;
+  /** Whether each kernel runs once on a small problem before it is used; true by default. One that is wrong here is replaced. */
+  readonly selfCheck?: boolean | undefined;
   /** Where tunings are kept; by default where this environment keeps such things. */
   readonly tuningStore?: TextStore | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
-  /** Told, before anything is uploaded, what was made up for the checkpoint or left out of it: a sentence each. */
+  /** Told what was made up for the checkpoint or left out of it, and of kernels that fail the self-check: a sentence each. */
   readonly onNotice?: ((text: string) => void) | undefined;
 }
 
-/** Times of the stages of loading, in milliseconds. Compiling overlaps the upload. */
+/** Times of the stages of loading, in milliseconds. Compiling and the self-check overlap the upload. */
 export interface LoadTimes {
   readonly tuneMs: number;
   readonly uploadMs: number;
   readonly compileMs: number;
+  readonly checkMs: number;
   readonly totalMs: number;
 }
 
@@ -70,19 +74,18 @@ export class StamModel {
   readonly device: Device;
   /** Where the choice of kernels comes from, and what was tried. */
   readonly tuning: TuningOutcome;
-  /** What was made up for the checkpoint or left out of it. */
-  readonly notices: readonly string[];
   /** What becomes of pictures. */
   readonly recipe: CropRecipe;
   readonly #weights: Weights;
   readonly #planner: Planner;
+  readonly #notices: readonly string[];
   readonly #programs = new Map<number, Promise<Program>>();
   /** Those that are made. */
   readonly #ready = new Map<number, Program>();
   readonly #preprocessor: Preprocessor;
   /** Where the preprocessed videos of a batch come together: [V F, 3, S, S]. */
   #batch: GPUBuffer | undefined;
-  #loadTimes: LoadTimes = { tuneMs: 0, uploadMs: 0, compileMs: 0, totalMs: 0 };
+  #loadTimes: LoadTimes = { tuneMs: 0, uploadMs: 0, compileMs: 0, checkMs: 0, totalMs: 0 };
   /** Settles when the runs asked for so far are submitted: the GPU takes them in order. */
   #submitted: Promise<unknown> = Promise.resolve();
   /** Runs that are not over; each settles when its run is, whatever its outcome. */
@@ -99,7 +102,7 @@ export class StamModel {
     this.config = planner.config;
     this.storage = planner.storage;
     this.tuning = tuning;
-    this.notices = notices;
+    this.#notices = notices;
     this.#planner = planner;
     this.#weights = weights;
     this.recipe = { size: this.config.imageSize, zoom };
@@ -120,6 +123,7 @@ export class StamModel {
       framesPerPass: wanted,
       zoom = defaultZoom,
       tune: mode = 'cached',
+      selfCheck: enabled = true,
       tuningStore,
       signal,
       onProgress,
@@ -130,7 +134,8 @@ export class StamModel {
     const fitted = fitCheckpoint(source, config);
     for (const notice of fitted.notices) onNotice?.(notice);
     const storage = chooseStorage(dtype, device);
-    const planner = new Planner(device, config, storage, wanted);
+    const onDrop = (dropped: DroppedKernel) => onNotice?.(droppedNotice(dropped));
+    const planner = new Planner(device, config, storage, { wanted, selfCheck: { enabled, onDrop } });
     const tuning = await obtainTuning(device, planner.graph(videos), {
       mode,
       use: planner.use(videos),
@@ -140,34 +145,52 @@ export class StamModel {
     });
     planner.choose = chooseTuned(tuning.tuning);
     const chosen = performance.now();
-    const plan = planner.plan(videos);
-    const kernels = plan.commands.flatMap((command) => (command.kind === 'dispatch' ? [command] : []));
     let compileMs = 0;
-    const compiled = Promise.all(
-      kernels.map(({ kernel, resolved }) => device.pipelines.compile(kernel, resolved)),
-    ).then(() => {
-      compileMs = performance.now() - chosen;
+    const stop = new AbortController();
+    const until = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+    const planned = planner.rightPlan(planner.graph(videos), until).then(async (plan) => {
+      const kernels = plan.commands.flatMap((command) => (command.kind === 'dispatch' ? [command] : []));
+      await Promise.all(kernels.map(({ kernel, resolved }) => device.pipelines.compile(kernel, resolved)));
+      compileMs = performance.now() - chosen - planner.selfCheck.ms;
       onProgress?.({ stage: 'compile', loaded: kernels.length, total: kernels.length });
+      return plan;
     });
-    compiled.catch(() => undefined); // awaited below; until then an upload that fails first must not leave it unhandled
+    planned.catch(ignore); // awaited below; until then an upload that fails first must not leave it unhandled
     const report = (loaded: number, total: number) => onProgress?.({ stage: 'upload', loaded, total });
-    const weights = await Weights.upload(device, fitted, plan.weights, { signal, onProgress: report });
+    const weights = await Weights.upload(device, fitted, planner.plan(videos).weights, {
+      signal,
+      onProgress: report,
+    }).catch(async (error) => {
+      stop.abort();
+      await planned.catch(ignore); // it frees what it took
+      throw error;
+    });
     const uploadMs = performance.now() - chosen;
     const model = new StamModel(planner, tuning, weights, { zoom, notices: fitted.notices });
     try {
-      await compiled;
-      await model.#program(videos, plan);
+      await model.#program(videos, await planned);
     } catch (error) {
       model.dispose();
       throw error;
     }
-    model.#loadTimes = { tuneMs: tuning.ms, uploadMs, compileMs, totalMs: performance.now() - begin };
+    const checkMs = planner.selfCheck.ms;
+    model.#loadTimes = { tuneMs: tuning.ms, uploadMs, compileMs, checkMs, totalMs: performance.now() - begin };
     onProgress?.({ stage: 'ready', loaded: 1, total: 1 });
     return model;
   }
 
   get loadTimes(): LoadTimes {
     return this.#loadTimes;
+  }
+
+  /** What was made up for the checkpoint or left out of it, and which kernels failed the self-check so far. */
+  get notices(): readonly string[] {
+    return [...this.#notices, ...this.#planner.selfCheck.dropped.map(droppedNotice)];
+  }
+
+  /** How many kernels were tried on the device and what came of it, for people. */
+  get selfCheck(): string {
+    return this.#planner.selfCheck.summary;
   }
 
   get weightBytes(): number {
@@ -221,8 +244,8 @@ export class StamModel {
       return made;
     };
     try {
-      const spatial = await program(this.#planner.planOf(spatialGraph(config, storage)));
-      const temporal = await program(this.#planner.planOf(temporalGraph(config, storage)));
+      const spatial = await program(await this.#planner.rightPlan(spatialGraph(config, storage)));
+      const temporal = await program(await this.#planner.rightPlan(temporalGraph(config, storage)));
       const preprocessor = new Preprocessor(device, this.recipe);
       const reader = new PictureReader(device, this.recipe);
       return await FrameStream.create({ device, config, storage, spatial, temporal, preprocessor, reader });
@@ -261,7 +284,8 @@ export class StamModel {
     const videos = this.#videosIn(frames);
     const input = { frames: await this.#pixels(frames, videos, options.signal) };
     if (!keep) return await (await this.#program(videos)).submit(input, options);
-    const program = await Program.create(this.device, this.#planner.plan(videos, keep), this.#weights);
+    const plan = await this.#planner.rightPlan(this.#planner.graph(videos, keep), options.signal);
+    const program = await Program.create(this.device, plan, this.#weights);
     return async () => {
       try {
         return await program.run(input, options);
@@ -319,8 +343,7 @@ export class StamModel {
   #program(videos: number, known?: Plan): Promise<Program> {
     let program = this.#programs.get(videos);
     if (!program) {
-      const plan = known ?? this.#planner.plan(videos);
-      program = Program.create(this.device, plan, this.#weights);
+      program = this.#createProgram(videos, known);
       program.then(
         (made) => this.#ready.set(videos, made),
         () => this.#programs.delete(videos),
@@ -330,9 +353,18 @@ export class StamModel {
     return program;
   }
 
+  async #createProgram(videos: number, known: Plan | undefined): Promise<Program> {
+    const plan = known ?? (await this.#planner.rightPlan(this.#planner.graph(videos)));
+    return await Program.create(this.device, plan, this.#weights);
+  }
+
   #check(): void {
     if (this.#disposed) throw new StamError('disposed', { where: 'model', problem: 'it was disposed of' });
   }
+}
+
+function droppedNotice({ kernel, why }: DroppedKernel): string {
+  return `the self-check dropped ${kernel}: ${why}`;
 }
 
 /** Numbers that overflowed become infinities and then NaN, which compare with nothing: any class would pass for the best. */

@@ -3,7 +3,9 @@ import type { Graph, Value } from '../engine/graph.ts';
 import { linearGrid } from '../engine/kernel.ts';
 import { elementCount, quads, rowCount, rowLength } from '../engine/shape.ts';
 import source from './add.wgsl';
+import { addRow } from './definitions.ts';
 import { expectShape } from './expect.ts';
+import { fewRows } from './few-rows.ts';
 import { storageOf } from './storage.ts';
 
 /** left + right: [...] and [...] -> [...]. */
@@ -31,6 +33,11 @@ export function add(graph: Graph, left: Value, right: Value, { name }: { readonl
           features: storage.features,
         },
       ];
+    },
+    check: {
+      shapes: { left: fewRows(left.shape), right: fewRows(left.shape) },
+      build: (small, operands) => add(small, operands['left'], operands['right'], { name }),
+      row: addRow(rowLength(left.shape)),
     },
   });
   return output;

@@ -7,6 +7,7 @@ import type { Attention } from './attention-family.ts';
 import { attentionMatrix } from './attention-matrix.ts';
 import { attentionSubgroup } from './attention-subgroup.ts';
 import { attentionTile } from './attention-tile.ts';
+import { attentionRow } from './definitions.ts';
 import { expectShape } from './expect.ts';
 
 /** What attention() takes beside its input. */
@@ -41,6 +42,11 @@ export function attention(graph: Graph, qkv: Value, { name, heads }: AttentionOp
     flops: 4 * sequences * tokens * tokens * channels,
     candidates: (capabilities) =>
       kernels(capabilities, { storage: qkv.storage, sequences, tokens, heads, headQuads: headDimension / 4 }),
+    check: {
+      shapes: { qkv: [Math.min(sequences, 2), tokens, width] },
+      build: (small, operands) => attention(small, operands['qkv'], { name, heads }),
+      row: attentionRow(tokens, heads, headDimension),
+    },
   });
   return output;
 }

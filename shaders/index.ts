@@ -2,9 +2,10 @@
 export { add } from './add.ts';
 export type { AttentionOptions } from './attention.ts';
 export { attention } from './attention.ts';
+export type { Activation } from './definitions.ts';
 export type { LayerNormOptions } from './layer-norm.ts';
 export { layerNorm } from './layer-norm.ts';
-export type { Activation, LinearOptions, PatchEmbedOptions } from './matmul.ts';
+export type { LinearOptions, PatchEmbedOptions } from './matmul.ts';
 export { linear, patchEmbed } from './matmul.ts';
 export { panelLayout } from './panels.ts';
 export type { PixelFormat } from './pixels.ts';

@@ -4,7 +4,9 @@ import type { Graph, Value } from '../engine/graph.ts';
 import type { Kernel } from '../engine/kernel.ts';
 import { linearGrid } from '../engine/kernel.ts';
 import { elementCount, quads, rowCount, rowLength } from '../engine/shape.ts';
+import { layerNormRow } from './definitions.ts';
 import { expectShape } from './expect.ts';
+import { fewRows } from './few-rows.ts';
 import source from './layer-norm.wgsl';
 import nothing from './shared/nothing.wgsl';
 import reduceShared from './shared/reduce-shared.wgsl';
@@ -52,6 +54,18 @@ export function layerNorm(graph: Graph, input: Value, options: LayerNormOptions)
         firstRow: into?.firstRow ?? 0,
         epsilon,
       }),
+    check: {
+      shapes: { input: firstTokenOnly ? [Math.min(rows, 5), ...input.shape.slice(-2)] : fewRows(input.shape) },
+      build: (small, operands) =>
+        layerNorm(small, operands['input'], {
+          name,
+          weight: operands['weight'],
+          bias: operands['bias'],
+          epsilon,
+          firstTokenOnly,
+        }),
+      row: layerNormRow(length, firstTokenOnly ? (input.shape.at(-2) ?? 1) : 1, epsilon),
+    },
   });
   return output;
 }

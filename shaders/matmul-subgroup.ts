@@ -12,7 +12,7 @@ const quads = 2;
 
 /** Rows that a lane holds, best first: many rows to a load, but not more than there are. */
 function tileRows(rows: number, capabilities: Capabilities): readonly number[] {
-  if (rows > 512 && isLlvmpipe(capabilities)) return [64, 32];
+  if (rows > 64 && isLlvmpipe(capabilities)) return rows > 512 ? [64, 32] : [32, 8, 64];
   if (rows > 64) return [32, 8];
   return rows > 8 ? [8, 32] : [8];
 }

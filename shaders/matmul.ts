@@ -4,7 +4,10 @@ import type { StorageType } from '../engine/dtype.ts';
 import type { Graph, Value } from '../engine/graph.ts';
 import type { Kernel } from '../engine/kernel.ts';
 import { quads, rowCount } from '../engine/shape.ts';
+import type { Activation } from './definitions.ts';
+import { linearRow, patchEmbedRow } from './definitions.ts';
 import { expectShape } from './expect.ts';
+import { fewRows, mostRows } from './few-rows.ts';
 import type { Matmul } from './matmul-family.ts';
 import { matmulMatrix } from './matmul-matrix.ts';
 import { matmulRow } from './matmul-row.ts';
@@ -22,9 +25,6 @@ import residualNone from './shared/residual-none.wgsl';
 import rowsPatches from './shared/rows-patches.wgsl';
 import rowsPatchesOdd from './shared/rows-patches-odd.wgsl';
 import rowsPlain from './shared/rows-plain.wgsl';
-
-/** A function that linear() applies to its sums; 'gelu' is the exact one, by erf. */
-export type Activation = 'none' | 'gelu' | 'relu';
 
 const activations: Readonly<Record<Activation, string>> = { none: identity, gelu, relu };
 
@@ -89,6 +89,17 @@ export function linear(graph: Graph, input: Value, options: LinearOptions): Valu
           residual: residual ? residualAdd : residualNone,
         },
       }),
+    check: {
+      shapes: { input: fewRows(input.shape), ...(residual && { residual: fewRows(shape) }) },
+      build: (small, operands) =>
+        linear(small, operands['input'], {
+          ...options,
+          weight: operands['weight'],
+          bias: operands['bias'],
+          residual: operands['residual'],
+        }),
+      row: linearRow(n, k, activation),
+    },
   });
   return output;
 }
@@ -152,6 +163,17 @@ export function patchEmbed(graph: Graph, frames: Value, options: PatchEmbedOptio
             : { epilogue: epilogueLinear, bias: biasAdd, activation: identity, residual: residualNone }),
         },
       }),
+    check: {
+      shapes: { frames: [Math.min(count, Math.ceil(mostRows / length)), ...frames.shape.slice(1)] },
+      build: (small, operands) =>
+        patchEmbed(small, operands['frames'], {
+          ...options,
+          weight: operands['weight'],
+          bias: operands['bias'],
+          tokens: tokens && { classToken: operands['class_token'], positions: operands['positions'] },
+        }),
+      row: patchEmbedRow(channels, size, patch),
+    },
   });
   return output;
 }

@@ -2,6 +2,7 @@
 import type { Graph, Value } from '../engine/graph.ts';
 import { linearGrid } from '../engine/kernel.ts';
 import { elementCount, quads, rowCount, rowLength } from '../engine/shape.ts';
+import { assembleTokensRow } from './definitions.ts';
 import { expectShape } from './expect.ts';
 import { storageOf } from './storage.ts';
 import source from './tokens.wgsl';
@@ -42,6 +43,16 @@ export function assembleTokens(graph: Graph, input: Value, { name, classToken, p
           features: storage.features,
         },
       ];
+    },
+    check: {
+      shapes: { input: [Math.min(sequences, 2), before, channels] },
+      build: (small, operands) =>
+        assembleTokens(small, operands['input'], {
+          name,
+          classToken: operands['class_token'],
+          positions: operands['positions'],
+        }),
+      row: assembleTokensRow(before + 1, channels),
     },
   });
   return output;

@@ -56,7 +56,8 @@ function capabilitiesFor({ asOnGpu }: RunnableCase, capabilities: Capabilities):
   return asOnGpu ? { ...capabilities, adapter: { ...adapter, software: false } } : capabilities;
 }
 
-function buildCase(test: RunnableCase, storage: StorageType): Graph {
+/** The case's graph: every operand as a weight, and the result, kept. */
+export function buildCase(test: RunnableCase, storage: StorageType): Graph {
   const graph = new Graph();
   const values: Record<string, Value> = {};
   for (const [name, { shape, f32, layout }] of Object.entries(test.operands)) {

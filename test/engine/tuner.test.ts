@@ -98,6 +98,19 @@ test.each([
   expect(tuning.problems[0]).toMatchObject({ way: 'double plain', wrong: ['double wrong'] });
 });
 
+test('where the winner is no candidate any more, the next fastest that was right takes its place', () => {
+  const timed = (way: string, ms: number) => ({ way: `double ${way}`, ms, error: 0 });
+  const graph = graphOf([double('a'), double('b'), double('c'), double('d')]);
+  const tried = [timed('fastest', 1), timed('c', 2), timed('b', 3), timed('d', 4)];
+  const problem = { operator: 'double', problem: '', way: 'double fastest', tried, refused: [], flops: 1 };
+  const tuning = (wrong: string[]) => ({ date: '', ms: 1, untried: 0, problems: [{ ...problem, wrong }] });
+  expect(waysOf(graph, tuning([]))).toEqual(['c']);
+  expect(waysOf(graph, tuning(['double c']))).toEqual(['b']);
+  // of those that are left none was tried but wrong ones
+  expect(waysOf(graph, tuning(['double b', 'double c', 'double d', 'double a']))).toEqual(['a']);
+  expect(waysOf(graph, tuning(['double a', 'double b', 'double c', 'double d']))).toEqual(['a']);
+});
+
 test('a kernel that leaves its output unwritten cannot win', async () => {
   const idle = double('idle');
   const tuning = await tune(

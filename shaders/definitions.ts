@@ -1,0 +1,110 @@
+// What operators compute: one row of the result, in plain loops and double precision. The self-check compares kernels with it.
+// Operands are dense and row-major, under the names of the kernels' bindings.
+import type { NodeCheck } from '../engine/graph.ts';
+
+/** A function that linear() applies to its sums; 'gelu' is the exact one, by erf. */
+export type Activation = 'none' | 'gelu' | 'relu';
+
+type Row = NodeCheck['row'];
+
+/** erf by Abramowitz and Stegun, 7.1.26: good to 1.5e-7. */
+function erf(x: number): number {
+  const t = 1 / (1 + 0.3275911 * Math.abs(x));
+  const sum = [1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592].reduce((s, a) => (s + a) * t, 0);
+  return Math.sign(x) * (1 - sum * Math.exp(-x * x));
+}
+
+const activations: Readonly<Record<Activation, (x: number) => number>> = {
+  none: (x) => x,
+  relu: (x) => Math.max(0, x),
+  gelu: (x) => (x / 2) * (1 + erf(x / Math.SQRT2)),
+};
+
+/** The product of a row [K] and a column of a weight [N, K]. */
+function dot(row: Float32Array, weight: Float32Array, column: number): number {
+  const start = column * row.length;
+  let sum = 0;
+  for (let i = 0; i < row.length; i++) sum += row[i] * weight[start + i];
+  return sum;
+}
+
+/** activation(input weight^T + bias) + residual: [M, K], [N, K], [N], [M, N] -> [M, N] */
+export function linearRow(n: number, k: number, activation: Activation): Row {
+  return ({ input, weight, bias, residual }, row) => {
+    const left = input.subarray(row * k, (row + 1) * k);
+    return Float64Array.from({ length: n }, (_, column) => {
+      const sum = dot(left, weight, column) + (bias?.[column] ?? 0);
+      return activations[activation](sum) + (residual?.[row * n + column] ?? 0);
+    });
+  };
+}
+
+/** Pixels [F, 3, S, S], weight [C, 3, P, P], [C]; with class token [C] and positions [T, C] -> [F, T, C] */
+export function patchEmbedRow(channels: number, size: number, patch: number): Row {
+  const grid = size / patch;
+  return ({ frames, weight, bias, class_token: classToken, positions }, row) => {
+    const classTokens = classToken ? 1 : 0;
+    const token = row % (grid * grid + classTokens);
+    const position = (column: number) => positions?.[token * channels + column] ?? 0;
+    if (token < classTokens) return Float64Array.from({ length: channels }, (_, c) => classToken[c] + position(c));
+    const frame = Math.floor(row / (grid * grid + classTokens));
+    const [top, left] = [Math.floor((token - classTokens) / grid) * patch, ((token - classTokens) % grid) * patch];
+    const pixels = Float32Array.from({ length: 3 * patch * patch }, (_, i) => {
+      const [plane, y, x] = [Math.floor(i / patch ** 2), Math.floor(i / patch) % patch, i % patch];
+      return frames[((frame * 3 + plane) * size + top + y) * size + left + x];
+    });
+    return Float64Array.from({ length: channels }, (_, c) => dot(pixels, weight, c) + bias[c] + position(c));
+  };
+}
+
+/** softmax(q k^T / sqrt D) v for each of H heads: [B, T, 3, H, D] -> [B, T, H, D] */
+export function attentionRow(tokens: number, heads: number, dimension: number): Row {
+  const channels = heads * dimension;
+  return ({ qkv }, row) => {
+    const first = row - (row % tokens);
+    const at = (token: number, which: number, head: number) => (token * 3 + which) * channels + head * dimension;
+    const output = new Float64Array(channels);
+    for (let head = 0; head < heads; head++) {
+      const query = qkv.subarray(at(row, 0, head), at(row, 0, head) + dimension);
+      const scores = Float64Array.from({ length: tokens }, (_, t) => {
+        return query.reduce((sum, q, d) => sum + q * qkv[at(first + t, 1, head) + d], 0) / Math.sqrt(dimension);
+      });
+      const peak = Math.max(...scores);
+      const shares = scores.map((score) => Math.exp(score - peak));
+      const total = shares.reduce((a, b) => a + b);
+      for (const [t, share] of shares.entries()) {
+        for (let d = 0; d < dimension; d++) {
+          output[head * dimension + d] += (share / total) * qkv[at(first + t, 2, head) + d];
+        }
+      }
+    }
+    return output;
+  };
+}
+
+/** (x - mean) / sqrt(variance + epsilon) weight + bias of every `stride`-th row of [R, C] */
+export function layerNormRow(length: number, stride: number, epsilon: number): Row {
+  return ({ input, weight, bias }, row) => {
+    const x = Float64Array.from(input.subarray(row * stride * length, (row * stride + 1) * length));
+    const mean = x.reduce((a, b) => a + b) / length;
+    const variance = x.reduce((sum, value) => sum + (value - mean) ** 2, 0) / length;
+    return x.map((value, i) => ((value - mean) / Math.sqrt(variance + epsilon)) * weight[i] + bias[i]);
+  };
+}
+
+/** concat(class token, input) + positions: [B, T - 1, C], [C], [T, C] -> [B, T, C] */
+export function assembleTokensRow(tokens: number, channels: number): Row {
+  return ({ input, class_token: classToken, positions }, row) => {
+    const token = row % tokens;
+    const before = Math.floor(row / tokens) + 1; // class tokens up to here, none of which the input has
+    return Float64Array.from({ length: channels }, (_, c) => {
+      return (token === 0 ? classToken[c] : input[(row - before) * channels + c]) + positions[token * channels + c];
+    });
+  };
+}
+
+/** left + right */
+export function addRow(length: number): Row {
+  return ({ left, right }, row) =>
+    Float64Array.from({ length }, (_, i) => left[row * length + i] + right[row * length + i]);
+}
