@@ -13,7 +13,7 @@ interface AttentionShape {
   readonly steep?: boolean;
 }
 
-function attentionCase(
+export function attentionCase(
   { sequences, tokens, heads, dimension, steep = false }: AttentionShape,
   seed: number,
 ): OperatorCase {

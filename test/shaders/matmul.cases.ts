@@ -22,7 +22,7 @@ interface LinearShape {
   readonly asOnGpu?: boolean;
 }
 
-function linearCase(shape: LinearShape, seed: number): OperatorCase {
+export function linearCase(shape: LinearShape, seed: number): OperatorCase {
   const { m, n, k, activation, result } = shape;
   const random = randomStream(seed);
   const operands: Record<string, Tensor> = {
@@ -82,7 +82,7 @@ function linearCase(shape: LinearShape, seed: number): OperatorCase {
   };
 }
 
-function patchCase(
+export function patchCase(
   {
     frames,
     size,

@@ -30,7 +30,7 @@ function wordsOf(rows: readonly Uint8Array[]): Uint32Array<ArrayBuffer> {
   return new Uint32Array(bytes.buffer);
 }
 
-function resampleCase(picture: Picture, seed: number): OperatorCase {
+export function resampleCase(picture: Picture, seed: number): OperatorCase {
   const { width, height, to, left, top, size, frames, format = 'RGB', fullRange = false } = picture;
   const random = randomStream(seed);
   // edges as hard as bytes allow, between stretches of noise

@@ -7,7 +7,7 @@ import { storageTolerance, sumTolerance } from '../tolerance.ts';
 
 const epsilon = 1e-5;
 
-function layerNormCase(
+export function layerNormCase(
   shape: readonly number[],
   seed: number,
   { mean = 0, step = 1, firstTokenOnly = false } = {},
@@ -47,7 +47,10 @@ function layerNormCase(
   };
 }
 
-function tokensCase([sequences, tokens, channels]: readonly [number, number, number], seed: number): OperatorCase {
+export function tokensCase(
+  [sequences, tokens, channels]: readonly [number, number, number],
+  seed: number,
+): OperatorCase {
   const random = randomStream(seed);
   const input = uniform(random, sequences * (tokens - 1) * channels);
   const classToken = uniform(random, channels);
@@ -71,7 +74,7 @@ function tokensCase([sequences, tokens, channels]: readonly [number, number, num
   };
 }
 
-function addCase(shape: readonly number[], seed: number): OperatorCase {
+export function addCase(shape: readonly number[], seed: number): OperatorCase {
   const random = randomStream(seed);
   const count = shape.reduce((a, b) => a * b, 1);
   const left = nasty(random, count);
