@@ -99,6 +99,9 @@ export function statusText({ status, statusText: reason }: Response): string {
   return `status ${status}${reason && ` ${reason.slice(0, 100)}`}`;
 }
 
+/** Waits for what the server is to send, and rejects when that takes too long. */
+export type Watch = <T>(work: Promise<T>) => Promise<T>;
+
 /** The body of a response, read front to back in pieces of any size. */
 export class HttpBody {
   /** Of the next byte, in the file. */
@@ -106,12 +109,18 @@ export class HttpBody {
   readonly #size: number | undefined;
   readonly #file: string;
   readonly #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  readonly #watch: Watch;
   /** What has come and was not asked for yet. */
   #rest: Uint8Array = new Uint8Array(0);
 
   /** `position` is where in the file the body begins, `size` where it has to end, if that is known. */
-  constructor(response: Response, file: string, { position, size }: { position: number; size: number | undefined }) {
+  constructor(
+    response: Response,
+    file: string,
+    { position, size, watch }: { position: number; size: number | undefined; watch: Watch },
+  ) {
     this.#file = file;
+    this.#watch = watch;
     this.#reader = response.body?.getReader();
     this.position = position;
     this.#size = size;
@@ -138,7 +147,7 @@ export class HttpBody {
   async #next(): Promise<ReadableStreamReadResult<Uint8Array>> {
     if (!this.#reader) return { done: true, value: undefined };
     try {
-      return await this.#reader.read();
+      return await this.#watch(this.#reader.read());
     } catch (cause) {
       throw new Interruption(this.#brokenOff(describeFailure(cause), cause));
     }
@@ -159,7 +168,11 @@ export class HttpBody {
  * The whole body of a 200. Throws unsupported when it is larger than `limit` bytes, out-of-memory when so much cannot be had, and an
  * Interruption when it breaks off.
  */
-export async function readWhole(response: Response, file: string, limit: number): Promise<Uint8Array<ArrayBuffer>> {
+export async function readWhole(
+  response: Response,
+  file: string,
+  { limit, watch }: { limit: number; watch: Watch },
+): Promise<Uint8Array<ArrayBuffer>> {
   refuseEncoding(response, file);
   const refuseMoreThanLimit = (bytes: number) => {
     if (bytes <= limit) return;
@@ -172,7 +185,7 @@ export async function readWhole(response: Response, file: string, limit: number)
     });
   };
   const size = contentLength(response);
-  const body = new HttpBody(response, file, { position: 0, size });
+  const body = new HttpBody(response, file, { position: 0, size, watch });
   if (size !== undefined) {
     refuseMoreThanLimit(size);
     const whole = reserve(size, file);

@@ -13,6 +13,7 @@ import {
   statusText,
   strongValidator,
   type Version,
+  type Watch,
 } from './http-response.ts';
 import { type AllocateBytes, type ByteSource, bufferSource, rangedSource } from './source.ts';
 
@@ -28,16 +29,19 @@ export interface HttpSourceOptions {
   maxBufferedBytes?: number | undefined;
   /** Waits before each new attempt at a request that failed or broke off, in milliseconds: 250, 500, 1000, 2000 unless told. */
   retryDelays?: readonly number[] | undefined;
+  /** Milliseconds after which a server that sends nothing counts as a connection that broke: 60,000 unless told. */
+  stallTimeout?: number | undefined;
 }
 
 const defaultMaxBufferedBytes = 2 ** 31;
 const defaultRetryDelays = [250, 500, 1000, 2000];
+const defaultStallTimeout = 60_000;
 
 /**
  * A file at an http or https address. Its first response stays open: close the source when done.
  *
  * Reads run one after another. One that begins where the last ended goes on with the same response; any other is a new request, from its
- * first byte on. What broke off, or failed with a status from 500 on, is asked for again from where it stopped. A server that answers
+ * first byte on. What broke off or stalled, or failed with a status from 500 on, is asked for again from where it stopped. A server that answers
  * no ranges (200) sends the whole file into memory while it is opened, if that is not larger than `maxBufferedBytes`.
  *
  * A change of the file between two responses is noticed by its size, ETag and Last-Modified, as far as the server tells them.
@@ -55,6 +59,7 @@ class HttpFile {
   readonly #fetch: typeof fetch;
   readonly #maxBufferedBytes: number;
   readonly #retryDelays: readonly number[];
+  readonly #stallTimeout: number;
   readonly #closing = new AbortController();
   /** As the first response had it. */
   #version: Version | undefined;
@@ -70,11 +75,15 @@ class HttpFile {
     this.#fetch = options.fetch ?? fetch;
     this.#maxBufferedBytes = options.maxBufferedBytes ?? defaultMaxBufferedBytes;
     this.#retryDelays = options.retryDelays ?? defaultRetryDelays;
+    this.#stallTimeout = options.stallTimeout ?? defaultStallTimeout;
     if (!Number.isSafeInteger(this.#maxBufferedBytes) || this.#maxBufferedBytes < 0) {
       throw badOption('maxBufferedBytes', `${options.maxBufferedBytes}`, 'a number of bytes');
     }
     if (!this.#retryDelays.every((ms) => ms >= 0 && Number.isFinite(ms))) {
       throw badOption('retryDelays', `${options.retryDelays}`, 'milliseconds');
+    }
+    if (!(this.#stallTimeout > 0 && this.#stallTimeout < 2 ** 31)) {
+      throw badOption('stallTimeout', `${options.stallTimeout}`, 'milliseconds, more than 0 and less than 2^31');
     }
   }
 
@@ -104,10 +113,12 @@ class HttpFile {
     const response = await this.#send(0);
     if (response.status === 206) {
       this.#version = partialVersion(response, this.#name, 0);
-      this.#body = new HttpBody(response, this.#name, { position: 0, size: this.#version.size });
+      this.#body = new HttpBody(response, this.#name, { position: 0, size: this.#version.size, watch: this.#watch });
       return undefined;
     }
-    if (response.status === 200) return await readWhole(response, this.#name, this.#maxBufferedBytes);
+    if (response.status === 200) {
+      return await readWhole(response, this.#name, { limit: this.#maxBufferedBytes, watch: this.#watch });
+    }
     // an empty file has no first byte to begin a range at
     if (response.status === 416 && response.headers.get('content-range') === 'bytes */0') return new Uint8Array(0);
     throw cannotFetch(this.#name, statusText(response));
@@ -157,7 +168,7 @@ class HttpFile {
     if (status !== 206) throw cannotFetch(this.#name, statusText(response));
     const version = partialVersion(response, this.#name, position);
     if (this.#version) refuseChange(this.#version, version, this.#name);
-    this.#body = new HttpBody(response, this.#name, { position, size: version.size });
+    this.#body = new HttpBody(response, this.#name, { position, size: version.size, watch: this.#watch });
     return this.#body;
   }
 
@@ -173,7 +184,7 @@ class HttpFile {
     const send = this.#fetch; // a browser's fetch is no method of ours
     let response: Response;
     try {
-      response = await send(request, { headers, signal: connection.signal });
+      response = await this.#watch(send(request, { headers, signal: connection.signal }));
     } catch (cause) {
       const hint = 'check the address and the network; in a browser, the server must admit this page';
       throw new Interruption(cannotFetch(this.#name, describeFailure(cause), { hint, cause }));
@@ -181,6 +192,16 @@ class HttpFile {
     if (response.status >= 500) throw new Interruption(cannotFetch(this.#name, statusText(response)));
     return response;
   }
+
+  /** Gives up the connection when nothing comes for too long. */
+  readonly #watch: Watch = async (work) => {
+    const connection = this.#connection ?? new AbortController();
+    const seconds = this.#stallTimeout / 1000;
+    const timer = setTimeout(() => {
+      connection.abort(new Error(`the server has sent nothing for ${seconds} s`));
+    }, this.#stallTimeout);
+    return await orAborted(work, connection.signal).finally(() => clearTimeout(timer));
+  };
 
   /** Makes attempts, with waits between them, until one succeeds or fails for good, or `stop` is aborted. */
   async #persist<T>(stop: AbortSignal, attempt: () => Promise<T>): Promise<T> {
