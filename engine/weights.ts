@@ -1,5 +1,6 @@
 // Moves the weights of a plan from a source of named tensors into GPU memory, one tensor at a time.
 
+import { unlessAborted } from './abort.ts';
 import type { Device } from './device.ts';
 import { encodeHalves } from './dtype.ts';
 import { StamError, throwIfAborted } from './errors.ts';
@@ -66,16 +67,18 @@ export class Weights {
         const value = wanted.get(name);
         if (!value) continue;
         throwIfAborted(signal);
-        await weights.#add(value, await source.read(name, signal, weights.#bytes));
+        // a source may stall: it is not waited for when the upload is to end, or when there is no device any more
+        const reading = source.read(name, signal, weights.#bytes);
+        await weights.#add(value, await unlessAborted(device.settle(reading), signal));
         loaded += valueBytes(value);
         queued += valueBytes(value);
         onProgress?.(loaded, total);
         if (queued > maxQueuedBytes) {
-          await device.settle(device.gpu.queue.onSubmittedWorkDone());
+          await unlessAborted(device.finished(), signal);
           queued = 0;
         }
       }
-      await device.settle(device.gpu.queue.onSubmittedWorkDone());
+      await unlessAborted(device.finished(), signal);
       device.check();
       for (const scratch of [weights.#bytes, weights.#floats, weights.#halves]) scratch(0);
       return weights;
