@@ -19,9 +19,9 @@ export interface LoadStamOptions extends LoadCheckpointOptions, Pick<OpenWeights
  */
 export async function loadStam(source: WeightInput | StamSource, options: LoadStamOptions = {}): Promise<Stam> {
   if (typeof source === 'object' && 'tensors' in source) return await loadFromCheckpoint(source, options);
-  const { signal, cache, onProgress, onNotice } = options;
+  const { cache, onProgress, onNotice } = options;
   const onRead = (loaded: number, total: number) => onProgress?.({ stage: 'download', loaded, total });
-  const open = async () => {
+  const open = async (signal: AbortSignal | undefined) => {
     const checkpoint = await openWeights(source, { signal, cache, onRead, onNotice });
     return { source: checkpoint, close: () => checkpoint.close() };
   };

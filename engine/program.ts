@@ -316,8 +316,11 @@ export class Program {
   ): void {
     for (const name of Object.keys(inputs)) if (!this.plan.inputs.has(name)) unknown(name, 'input', this.plan.inputs);
     for (const [name, { size }] of this.plan.inputs) {
-      if (name in inputs && fits(inputs[name], size)) continue;
-      const got = name in inputs ? inputs[name] : undefined;
+      const got: T | undefined = inputs[name];
+      if (got && isOnGpu(got) && (got.usage & GPUBufferUsage.COPY_SRC) === 0) {
+        throw new StamError('bad-input', { where: name, problem: 'the buffer has no usage COPY_SRC' });
+      }
+      if (got && fits(got, size)) continue;
       throw new StamError('bad-input', {
         where: name,
         problem: got ? 'the input has another size than the plan' : 'the input is missing',
