@@ -6,7 +6,7 @@ import { encodeHalves } from './dtype.ts';
 import { StamError, throwIfAborted } from './errors.ts';
 import type { Value } from './graph.ts';
 import { valueBytes } from './plan.ts';
-import { formatShape, sameShape } from './shape.ts';
+import { elementCount, formatShape, sameShape } from './shape.ts';
 
 /** What weights are read from; loaders/checkpoint.ts is one. */
 export interface TensorSource {
@@ -69,7 +69,9 @@ export class Weights {
         throwIfAborted(signal);
         // a source may stall: it is not waited for when the upload is to end, or when there is no device any more
         const reading = source.read(name, signal, weights.#bytes);
-        await weights.#add(value, await unlessAborted(device.settle(reading), signal));
+        const data = await unlessAborted(device.settle(reading), signal);
+        checkLength(source, value, data.length);
+        await weights.#add(value, data);
         loaded += valueBytes(value);
         queued += valueBytes(value);
         onProgress?.(loaded, total);
@@ -135,6 +137,18 @@ function reusable<T extends { readonly length: number; subarray(start: number, e
 
 /** writeBuffer copies into memory of the driver's until the GPU has taken it; past this much we wait. */
 const maxQueuedBytes = 32 * 2 ** 20;
+
+/** What is too short would leave the rest of the tensor what it was in memory. */
+function checkLength(source: TensorSource, value: Value, length: number): void {
+  const expected = elementCount(value.shape);
+  if (length === expected) return;
+  throw new StamError('bad-checkpoint', {
+    where: `${source.name}: ${value.name}`,
+    problem: 'the source gave another number of elements than the shape has',
+    got: `${length}`,
+    expected: `${expected}`,
+  });
+}
 
 function checkTensor(source: TensorSource, value: Value): void {
   const where = `${source.name}: ${value.name}`;

@@ -204,8 +204,12 @@ export class StamModel {
     options: RunOptions & { keep?: ((name: string) => boolean) | undefined } = {},
   ): Promise<Outputs> {
     const before = this.#inFlight.slice(-maxInFlight)[0] ?? Promise.resolve();
-    const submitted = Promise.all([this.#submitted, before]).then(() => this.#submit(frames, options));
-    this.#submitted = submitted.then(ignore, ignore);
+    const turn = unlessAborted(Promise.all([this.#submitted, before]), options.signal, this.#disposal.signal);
+    const submitted = unlessAborted(
+      turn.then(() => this.#submit(frames, options)),
+      options.signal,
+    );
+    this.#submitted = Promise.allSettled([this.#submitted, submitted]);
     const work = submitted.then(async (read) => {
       const outputs = await read();
       if (!options.keep) expectFinite(outputs, this.storage);
@@ -301,6 +305,7 @@ export class StamModel {
     const scopes: Promise<void>[] = [];
     for (const [i, video] of frames.entries()) {
       const source = await this.#preprocessor.submit(video, count, signal);
+      throwIfAborted(signal); // the batch may be another call's by now
       const { accepted } = this.device.scoped('frames', () => {
         const encoder = gpu.createCommandEncoder({ label: 'stam: batch' });
         encoder.copyBufferToBuffer(source, 0, batch, i * bytes, bytes);
