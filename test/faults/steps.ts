@@ -35,7 +35,7 @@ export interface Step {
   /** Whether it begins without a model. */
   readonly loads?: boolean;
   readonly takesSignal: boolean;
-  /** Whether a device is lost at each of its calls, or at two only, because a new device takes long to compile for. */
+  /** Whether a device is lost at each of its calls, or at one only, because a new device takes long to compile for. */
   readonly thorough?: boolean;
   setUp?(stage: Stage): Promise<void>;
   act(stage: Stage, signal?: AbortSignal): Promise<Verify>;
@@ -174,7 +174,6 @@ const known = (logits: Float32Array): Verify => {
 const pushing = (kind: 'floats' | 'decoded'): Step => ({
   name: `stream.push(${kind})`,
   takesSignal: true,
-  thorough: kind === 'decoded',
   setUp: (stage) => beginStream(stage, kind),
   async act(stage, signal) {
     const [last] = framesOf(stage.material, kind).slice(-1);
@@ -199,7 +198,6 @@ export const steps: readonly Step[] = [
   {
     name: 'logits(floats)',
     takesSignal: true,
-    thorough: true,
     act: async (stage, signal) => known(await modelOf(stage).logits(stage.material.frames[0], { signal })),
     expected: ofFrames,
   },
