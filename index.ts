@@ -19,9 +19,9 @@ export interface LoadStamOptions extends LoadCheckpointOptions, Pick<OpenWeights
  */
 export async function loadStam(source: WeightInput | StamSource, options: LoadStamOptions = {}): Promise<Stam> {
   if (typeof source === 'object' && 'tensors' in source) return await loadFromCheckpoint(source, options);
-  const { signal, cache, onProgress, onNotice } = options;
+  const { cache, onProgress, onNotice } = options;
   const onRead = (loaded: number, total: number) => onProgress?.({ stage: 'download', loaded, total });
-  const open = async () => {
+  const open = async (signal: AbortSignal | undefined) => {
     const checkpoint = await openWeights(source, { signal, cache, onRead, onNotice });
     return { source: checkpoint, close: () => checkpoint.close() };
   };
@@ -42,8 +42,9 @@ export { rowLayout } from './engine/layout.ts';
 export type { MemoryStatistics } from './engine/memory.ts';
 export type { Plan } from './engine/plan.ts';
 export { createPlan, formatPlan } from './engine/plan.ts';
-export type { Outputs, RunInputs, RunOptions } from './engine/program.ts';
+export type { RunInputs, RunOptions } from './engine/program.ts';
 export { Program } from './engine/program.ts';
+export type { Outputs } from './engine/read-back.ts';
 export type { Shape } from './engine/shape.ts';
 export { version } from './engine/version.ts';
 export type { TensorSource, UploadOptions } from './engine/weights.ts';

@@ -4,7 +4,8 @@ import type { StorageType } from '../engine/dtype.ts';
 import { StamError } from '../engine/errors.ts';
 import type { Timing } from '../engine/profiler.ts';
 import { Profiler, summarize } from '../engine/profiler.ts';
-import type { Outputs, Program } from '../engine/program.ts';
+import type { Program } from '../engine/program.ts';
+import type { Outputs } from '../engine/read-back.ts';
 import type { TuneMode } from '../engine/tuning.ts';
 import type { Checkpoint } from '../loaders/checkpoint.ts';
 import { unit } from '../loaders/synthetic.ts';
@@ -71,8 +72,12 @@ export async function measure(
   };
   const runProfiled = async () => {
     const profiler = canProfile ? new Profiler(device) : undefined;
-    check(await stam.run(frames, { signal, onProgress, profiler }));
-    if (profiler) timings = await profiler.finish();
+    try {
+      check(await stam.run(frames, { signal, onProgress, profiler }));
+      if (profiler) timings = await profiler.finish();
+    } finally {
+      profiler?.dispose();
+    }
   };
   if (profileTimedRun) {
     const start = performance.now();

@@ -1,6 +1,8 @@
 // A GPUDevice and what the engine needs to know of it.
+import { unlessAborted } from './abort.ts';
 import { DeviceLoss } from './device-loss.ts';
-import { StamError } from './errors.ts';
+import { asRefusal, scoped } from './error-scopes.ts';
+import { StamError, throwIfAborted } from './errors.ts';
 import type { MatrixShape } from './matrices.ts';
 import { probeMatrices } from './matrices.ts';
 import { GpuMemory } from './memory.ts';
@@ -121,7 +123,7 @@ export class Device {
   readonly memory: GpuMemory;
   readonly #owned: boolean;
   readonly #loss: DeviceLoss;
-  #disposed = false;
+  readonly #disposal = new AbortController();
 
   private constructor(gpu: GPUDevice, capabilities: Capabilities, owned: boolean) {
     this.gpu = gpu;
@@ -139,10 +141,12 @@ export class Device {
 
   /** Asks the adapter for a device with everything the engine can use. `descriptor` overrides that: tests ask for less. */
   static async request(adapter: GPUAdapter, descriptor?: GPUDeviceDescriptor): Promise<Device> {
+    let gpu: GPUDevice | undefined;
     try {
-      const gpu = await adapter.requestDevice({ label: 'stam', ...(descriptor ?? requiredDevice(adapter)) });
+      gpu = await adapter.requestDevice({ label: 'stam', ...(descriptor ?? requiredDevice(adapter)) });
       return new Device(gpu, await capabilitiesOf(gpu), true);
     } catch (cause) {
+      gpu?.destroy();
       throw new StamError('no-adapter', {
         where: formatAdapter(describeAdapter(adapter.info)),
         problem: 'the adapter gives no device',
@@ -154,20 +158,43 @@ export class Device {
 
   /** Throws what has made the device unusable. */
   check(): void {
-    if (this.#disposed) throw new StamError('disposed', { where: 'device', problem: 'it was disposed of' });
+    throwIfAborted(this.#disposal.signal);
     if (this.#loss.info) throw this.#lost();
   }
 
   /**
-   * Waits for what the GPU is to do. Throws device-lost when the device goes away meanwhile, whether or not `work` ever settles then, and
-   * disposed when this was disposed of.
+   * Waits for what the GPU is to do. Throws device-lost when the device goes away meanwhile and disposed when this is disposed of, whether
+   * or not `work` ever settles then.
    */
   async settle<T>(work: Promise<T>): Promise<T> {
     try {
-      return await this.#loss.settle(work, () => this.#lost());
+      return await unlessAborted(
+        this.#loss.settle(work, () => this.#lost()),
+        this.#disposal.signal,
+      );
     } catch (error) {
       this.check();
       throw error;
+    }
+  }
+
+  /** Waits until the GPU has done what was submitted. Throws as settle() does. */
+  async finished(): Promise<void> {
+    await this.settle(this.gpu.queue.onSubmittedWorkDone());
+  }
+
+  /** The bytes of a buffer that can be mapped, once the GPU has written them. Throws as settle() does, and limit for what WebGPU refuses. */
+  async read(where: string, buffer: GPUBuffer): Promise<ArrayBuffer> {
+    const { result: mapped, accepted } = this.scoped(where, () => buffer.mapAsync(GPUMapMode.READ));
+    mapped.catch(() => undefined); // what is accepted is awaited first: it tells why
+    await accepted;
+    try {
+      await this.settle(mapped);
+      const bytes = buffer.getMappedRange().slice(0);
+      buffer.unmap();
+      return bytes;
+    } catch (error) {
+      throw asRefusal(where, error);
     }
   }
 
@@ -181,34 +208,45 @@ export class Device {
     });
   }
 
-  /**
-   * Runs `create`, which makes GPU objects without waiting, and turns WebGPU's deferred errors into StamErrors:
-   * out-of-memory, or limit for what validation refuses.
-   */
+  /** scoped(), waiting for what WebGPU has to say. */
   async checked<T>(where: string, create: () => T): Promise<T> {
-    this.check();
-    this.gpu.pushErrorScope('out-of-memory');
-    this.gpu.pushErrorScope('validation');
-    let result: T;
-    let scopes: Promise<[GPUError | null, GPUError | null]>;
     try {
-      result = create();
-    } finally {
-      scopes = Promise.all([this.gpu.popErrorScope(), this.gpu.popErrorScope()]);
-      scopes.catch(() => undefined); // awaited below unless create() threw
+      const { result, accepted } = this.scoped(where, create);
+      await accepted;
+      return result;
+    } catch (error) {
+      return await this.settle(Promise.reject(error)); // a device that is gone is the reason, and its news may come second
     }
-    const [validation, memory] = await this.settle(scopes);
-    if (memory)
-      throw new StamError('out-of-memory', { where, problem: 'the GPU has no memory left', got: memory.message });
-    if (validation) throw new StamError('limit', { where, problem: 'WebGPU refuses it', got: validation.message });
+  }
+
+  /**
+   * Runs `work`, which calls WebGPU without waiting. `accepted` settles when WebGPU has looked at that: it rejects with out-of-memory, or
+   * with limit for all else that WebGPU refuses; what WebGPU throws is thrown likewise. Buffers that `work` made are freed then.
+   */
+  scoped<T>(where: string, work: () => T): { readonly result: T; readonly accepted: Promise<void> } {
     this.check();
-    return result;
+    const made: GPUBuffer[] = [];
+    const release = () => {
+      for (const buffer of made) this.memory.destroy(buffer);
+    };
+    try {
+      const { result, refusal } = scoped(this.gpu, where, () => this.memory.noting(made, work));
+      const accepted = this.settle(refusal).then((error) => {
+        this.check();
+        if (error) throw error;
+      });
+      accepted.catch(release);
+      return { result, accepted };
+    } catch (error) {
+      release();
+      throw error;
+    }
   }
 
   /** Frees everything the engine made here, and the device itself if the engine made that too. Safe to call twice. */
   dispose(): void {
-    if (this.#disposed) return;
-    this.#disposed = true;
+    if (this.#disposal.signal.aborted) return;
+    this.#disposal.abort(new StamError('disposed', { where: 'device', problem: 'it was disposed of' }));
     this.memory.dispose();
     if (this.#owned) this.gpu.destroy();
   }

@@ -4,6 +4,8 @@
 // Only the syntax of 2026 is known here, where a template parameter says how a matrix lies in memory. The one before loads matrices
 // from arrays of their own element type alone, and compilers then move them two bytes at a time.
 
+import { DeviceLoss } from './device-loss.ts';
+
 /** One shape of multiplication: left [m, k] by right [k, n], added to a sum [m, n] in f32. */
 export interface MatrixShape {
   /** Type of the elements of left and right. */
@@ -45,7 +47,8 @@ async function compiles(device: GPUDevice, code: string): Promise<boolean> {
   const module = device.createShaderModule({ label: 'stam: matrix probe', code });
   const scope = device.popErrorScope();
   try {
-    await device.createComputePipelineAsync({ layout: 'auto', compute: { module, entryPoint: 'main' } });
+    const compiling = device.createComputePipelineAsync({ layout: 'auto', compute: { module, entryPoint: 'main' } });
+    await DeviceLoss.of(device).settle(compiling, () => new Error('the device is lost'));
     return true;
   } catch {
     return false;

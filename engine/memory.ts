@@ -19,6 +19,8 @@ export class GpuMemory {
   readonly #alive = new Map<GPUBuffer, { use: MemoryUse; size: number }>();
   readonly #bytes: Record<MemoryUse, number> = { weights: 0, activations: 0, staging: 0 };
   #peak = 0;
+  /** Where the buffers that are made are noted, if anybody wants to know. */
+  #notes: GPUBuffer[] | undefined;
 
   constructor(gpu: GPUDevice) {
     this.#gpu = gpu;
@@ -31,7 +33,18 @@ export class GpuMemory {
     this.#alive.set(buffer, { use, size: rounded });
     this.#bytes[use] += rounded;
     this.#peak = Math.max(this.#peak, this.#total());
+    this.#notes?.push(buffer);
     return buffer;
+  }
+
+  /** Runs `work`, which does not wait, and notes in `made` the buffers that it makes. */
+  noting<T>(made: GPUBuffer[], work: () => T): T {
+    this.#notes = made;
+    try {
+      return work();
+    } finally {
+      this.#notes = undefined;
+    }
   }
 
   destroy(buffer: GPUBuffer): void {

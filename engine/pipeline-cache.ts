@@ -1,4 +1,5 @@
 // Compiles kernels, each distinct text once, and explains what the compiler refuses.
+import { scoped } from './error-scopes.ts';
 import { StamError } from './errors.ts';
 import type { Kernel } from './kernel.ts';
 import { kernelLabel } from './kernel.ts';
@@ -56,29 +57,35 @@ export class PipelineCache {
 
   async #compile(kernel: Kernel, resolved: ResolvedKernel): Promise<CompiledKernel> {
     const label = `stam: ${kernelLabel(kernel)}`;
-    const layout = this.#gpu.createBindGroupLayout({
-      label,
-      entries: resolved.bindings.map(({ index, access }) => ({
-        binding: index,
-        visibility: GPUShaderStage.COMPUTE,
-        ...layoutEntries[access],
-      })),
-    });
-    this.#gpu.pushErrorScope('validation');
-    const module = this.#gpu.createShaderModule({ label, code: resolved.code });
-    const scope = this.#gpu.popErrorScope();
-    try {
+    let module: GPUShaderModule | undefined;
+    const begin = () => {
+      const layout = this.#gpu.createBindGroupLayout({
+        label,
+        entries: resolved.bindings.map(({ index, access }) => ({
+          binding: index,
+          visibility: GPUShaderStage.COMPUTE,
+          ...layoutEntries[access],
+        })),
+      });
+      module = this.#gpu.createShaderModule({ label, code: resolved.code });
       const compiling = this.#gpu.createComputePipelineAsync({
         label,
         layout: this.#gpu.createPipelineLayout({ label, bindGroupLayouts: [layout] }),
         compute: { module, entryPoint: 'main' },
       });
-      const pipeline = await this.#settle(compiling);
-      await this.#settle(scope);
-      return { ...resolved, pipeline, layout };
+      compiling.catch(() => undefined); // awaited below
+      return { layout, compiling };
+    };
+    try {
+      const { result, refusal } = scoped(this.#gpu, kernelLabel(kernel), begin);
+      const pipeline = await this.#settle(result.compiling);
+      const error = await this.#settle(refusal);
+      if (error) throw error;
+      return { ...resolved, pipeline, layout: result.layout };
     } catch (cause) {
-      if (cause instanceof StamError) throw cause;
-      const { messages } = await module.getCompilationInfo();
+      const isRefusal = !(cause instanceof StamError) || cause.code === 'limit';
+      if (!isRefusal) throw cause;
+      const messages = module ? (await this.#settle(module.getCompilationInfo())).messages : [];
       const problems = messages.filter(({ type }) => type === 'error').map((message) => quote(resolved.code, message));
       throw new StamError('shader', {
         where: kernelLabel(kernel),

@@ -66,22 +66,14 @@ export class Profiler {
     }
   }
 
-  /** Waits for the GPU and returns every dispatch in order. Frees the profiler's buffers: call it once. */
+  /** Waits for the GPU and returns every dispatch in order. Frees the profiler's buffers, whatever comes of it: call it once. */
   async finish(): Promise<Timing[]> {
-    const { gpu, memory } = this.#device;
     const times: bigint[] = [];
-    for (const { queries, resolved } of this.#sets) {
-      const size = queriesPerSet * 8;
-      const staging = memory.create('timestamps', 'staging', size, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
-      const encoder = gpu.createCommandEncoder({ label: 'stam: timestamps' });
-      encoder.copyBufferToBuffer(resolved, 0, staging, 0, size);
-      gpu.queue.submit([encoder.finish()]);
-      await this.#device.settle(staging.mapAsync(GPUMapMode.READ));
-      times.push(...new BigUint64Array(staging.getMappedRange().slice(0)));
-      for (const buffer of [staging, resolved]) memory.destroy(buffer);
-      queries.destroy();
+    try {
+      for (const { resolved } of this.#sets) times.push(...(await this.#read(resolved)));
+    } finally {
+      this.dispose();
     }
-    this.#sets.length = 0;
     return this.#dispatches.map(({ name, kernel, flops, bytes }, i) => ({
       name,
       kernel: kernelLabel(kernel),
@@ -90,6 +82,33 @@ export class Profiler {
       flops,
       bytes,
     }));
+  }
+
+  /** For a run that went wrong, of which there is nothing to finish. */
+  dispose(): void {
+    for (const { queries, resolved } of this.#sets) {
+      this.#device.memory.destroy(resolved);
+      queries.destroy();
+    }
+    this.#sets.length = 0;
+  }
+
+  async #read(resolved: GPUBuffer): Promise<BigUint64Array> {
+    const { gpu, memory } = this.#device;
+    const size = queriesPerSet * 8;
+    const staging = await this.#device.checked('timestamps', () => {
+      const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
+      const buffer = memory.create('timestamps', 'staging', size, usage);
+      const encoder = gpu.createCommandEncoder({ label: 'stam: timestamps' });
+      encoder.copyBufferToBuffer(resolved, 0, buffer, 0, size);
+      gpu.queue.submit([encoder.finish()]);
+      return buffer;
+    });
+    try {
+      return new BigUint64Array(await this.#device.read('timestamps', staging));
+    } finally {
+      memory.destroy(staging);
+    }
   }
 
   #set(index: number): { queries: GPUQuerySet; resolved: GPUBuffer } {

@@ -1,20 +1,22 @@
 // A plan made ready on a device: pipelines compiled, memory taken, bind groups built. Running it makes no GPU object but the
 // command encoder.
 
+import { unlessAborted } from './abort.ts';
 import type { Device } from './device.ts';
-import { halfToFloat } from './dtype.ts';
+import { callingGpu } from './error-scopes.ts';
 import { StamError, throwIfAborted } from './errors.ts';
-import { unpadRows } from './layout.ts';
 import { ParamsArena } from './params-arena.ts';
 import type { CompiledKernel } from './pipeline-cache.ts';
 import type { Copy, Dispatch, Load, Place, Plan } from './plan.ts';
 import type { Profiler } from './profiler.ts';
+import type { Outputs } from './read-back.ts';
+import { ReadBack } from './read-back.ts';
 import type { Weights } from './weights.ts';
 import { paramsBinding } from './wgsl.ts';
 
 /** How a run is watched and ended; everything may be left out. */
 export interface RunOptions {
-  /** Checked between submissions. */
+  /** Ends the wait at once; what is submitted by then the GPU does nevertheless. */
   readonly signal?: AbortSignal | undefined;
   /** Called as submissions finish, with floating-point operations done. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
@@ -31,9 +33,6 @@ export type RunInputs = Readonly<Record<string, RunInput>>;
 /** Textures that a plan reads, by name. */
 export type RunTextures = Readonly<Record<string, GPUTexture | GPUExternalTexture>>;
 
-/** Dense row-major float32 by name. */
-export type Outputs = Map<string, Float32Array<ArrayBuffer>>;
-
 type Ready =
   | { readonly command: Load; readonly into: GPUBuffer }
   | { readonly command: Dispatch; readonly pipeline: GPUComputePipeline; readonly bindGroup: BindGroupMaker }
@@ -48,15 +47,15 @@ export class Program {
   readonly #device: Device;
   readonly #buffers: GPUBuffer[] = [];
   readonly #outputs = new Map<string, GPUBuffer>();
-  /** Buffers for results, of runs that are over. */
-  readonly #staging: GPUBuffer[] = [];
+  readonly #readBack: ReadBack;
   #slots: GPUBuffer[] = [];
   #steps: Ready[] = [];
-  #disposed = false;
+  readonly #disposal = new AbortController();
 
   private constructor(device: Device, plan: Plan) {
     this.#device = device;
     this.plan = plan;
+    this.#readBack = new ReadBack(device, plan);
   }
 
   /** Compiles what is new to the device, in parallel, and takes the memory. Throws shader, out-of-memory, limit or device-lost. */
@@ -84,12 +83,13 @@ export class Program {
 
   /**
    * Records the whole plan; `inputs`, in rowLayout, and `textures` are read when the commands run. Nothing is submitted or read back.
-   * Throws bad-input for an input that is missing or too small, and for a texture that is missing.
+   * Throws bad-input for an input that is missing or too small, and for a texture that is missing. What else WebGPU may have against it,
+   * `encoder.finish()` says.
    */
   encode(encoder: GPUCommandEncoder, inputs: Readonly<Record<string, GPUBuffer>>, textures: RunTextures = {}): void {
     this.#check();
     this.#checkInputs(inputs, ({ size }, planned) => size >= planned);
-    this.#record(encoder, this.#steps, { inputs, textures });
+    callingGpu('encode', () => this.#record(encoder, this.#steps, { inputs, textures }));
   }
 
   /** submit(), and then the outputs. */
@@ -103,27 +103,30 @@ export class Program {
    */
   async submit(inputs: RunInputs, options: RunOptions = {}): Promise<() => Promise<Outputs>> {
     const { computed } = await this.execute(inputs, options);
-    const staging = this.#copyOutputs();
+    const { staging, accepted } = this.#readBack.copy((name) => this.output(name));
     return async () => {
+      let isRead = false;
       try {
-        await computed;
-        throwIfAborted(options.signal);
-        return await this.#readOutputs(staging);
+        const reading = Promise.all([computed, accepted]).then(() => this.#readBack.read(staging));
+        const outputs = await unlessAborted(reading, options.signal, this.#disposal.signal);
+        isRead = true;
+        return outputs;
       } finally {
-        this.#release(staging);
+        this.#readBack.giveBack(staging, isRead);
       }
     };
   }
 
   /**
    * Submits the plan in pieces of bounded work, inputs of the host's being written before the first command that reads them. Settles
-   * when all is submitted; `computed` settles when it has run. After that another submission may follow at once: the GPU takes them
-   * in order, and neither waits for the host. Throws bad-input for an input that is missing or of another size than planned.
+   * when all is submitted; `accepted` settles when WebGPU has looked at it, and `computed` when it has run: both reject with what WebGPU
+   * refuses. Another submission may follow at once: the GPU takes them in order, and neither waits for the host. Throws bad-input for an
+   * input that is missing or of another size than planned.
    */
   async execute(
     inputs: RunInputs,
     { signal, onProgress, profiler }: RunOptions = {},
-  ): Promise<{ readonly computed: Promise<void> }> {
+  ): Promise<{ readonly accepted: Promise<unknown>; readonly computed: Promise<void> }> {
     this.#check();
     throwIfAborted(signal);
     this.#checkInputs(inputs, (input, planned) =>
@@ -131,25 +134,29 @@ export class Program {
     );
     const { gpu } = this.#device;
     let done = 0;
+    const scopes: Promise<void>[] = [];
     let before: Promise<void> = Promise.resolve();
     let running = before;
     for (const window of this.#windows()) {
-      await before; // one window computes while the next is recorded
-      throwIfAborted(signal);
-      this.#device.check();
-      for (const { command } of window) if (command.kind === 'load') this.#write(command, inputs[command.input]);
-      const encoder = gpu.createCommandEncoder({ label: 'stam' });
-      this.#record(encoder, window, { inputs, profiler });
-      gpu.queue.submit([encoder.finish()]);
+      await unlessAborted(before, signal, this.#disposal.signal); // one window computes while the next is recorded
+      const { accepted } = this.#device.scoped('run', () => {
+        for (const { command } of window) if (command.kind === 'load') this.#write(command, inputs[command.input]);
+        const encoder = gpu.createCommandEncoder({ label: 'stam' });
+        this.#record(encoder, window, { inputs, profiler });
+        gpu.queue.submit([encoder.finish()]);
+      });
+      scopes.push(accepted);
       const flops = window.reduce((sum, { command }) => sum + (command.kind === 'dispatch' ? command.flops : 0), 0);
       before = running;
-      running = this.#device.settle(Promise.all([before, gpu.queue.onSubmittedWorkDone()])).then(() => {
+      running = Promise.all([before, accepted, this.#device.finished()]).then(() => {
         done += flops;
         onProgress?.(done, this.plan.flops);
       });
       running.catch(() => undefined); // awaited in the next turn, or with the outputs
     }
-    return { computed: running };
+    const accepted = Promise.all(scopes);
+    accepted.catch(() => undefined); // `computed` tells it too
+    return { accepted, computed: running };
   }
 
   /**
@@ -159,19 +166,21 @@ export class Program {
   async warmUp(): Promise<void> {
     this.#check();
     const { gpu } = this.#device;
-    const encoder = gpu.createCommandEncoder({ label: 'stam: warm-up' });
-    const pass = encoder.beginComputePass({ label: 'stam: warm-up' });
-    const seen = new Set<GPUComputePipeline>();
-    for (const step of this.#steps) {
-      if (!('pipeline' in step) || seen.has(step.pipeline)) continue;
-      seen.add(step.pipeline);
-      pass.setPipeline(step.pipeline);
-      pass.setBindGroup(0, step.bindGroup({}));
-      pass.dispatchWorkgroups(1);
-    }
-    pass.end();
-    gpu.queue.submit([encoder.finish()]);
-    await this.#device.settle(gpu.queue.onSubmittedWorkDone());
+    await this.#device.checked('warm-up', () => {
+      const encoder = gpu.createCommandEncoder({ label: 'stam: warm-up' });
+      const pass = encoder.beginComputePass({ label: 'stam: warm-up' });
+      const seen = new Set<GPUComputePipeline>();
+      for (const step of this.#steps) {
+        if (!('pipeline' in step) || seen.has(step.pipeline)) continue;
+        seen.add(step.pipeline);
+        pass.setPipeline(step.pipeline);
+        pass.setBindGroup(0, step.bindGroup({}));
+        pass.dispatchWorkgroups(1);
+      }
+      pass.end();
+      gpu.queue.submit([encoder.finish()]);
+    });
+    await this.#device.finished();
   }
 
   /** Fills all memory but that of weights with NaN, so that tests see what a kernel leaves unwritten. */
@@ -182,16 +191,17 @@ export class Program {
     }
   }
 
+  /** Frees the memory; runs that are not over reject with disposed. */
   dispose(): void {
-    this.#disposed = true;
-    for (const buffer of [...this.#buffers, ...this.#staging]) this.#device.memory.destroy(buffer);
+    this.#disposal.abort(new StamError('disposed', { where: 'program', problem: 'it was disposed of' }));
+    this.#readBack.dispose();
+    for (const buffer of this.#buffers) this.#device.memory.destroy(buffer);
     this.#buffers.length = 0;
-    this.#staging.length = 0;
   }
 
   #check(): void {
     this.#device.check();
-    if (this.#disposed) throw new StamError('disposed', { where: 'program', problem: 'it was disposed of' });
+    throwIfAborted(this.#disposal.signal);
   }
 
   #build(compiled: ReadonlyMap<Dispatch, CompiledKernel>, weights: Weights): void {
@@ -306,8 +316,11 @@ export class Program {
   ): void {
     for (const name of Object.keys(inputs)) if (!this.plan.inputs.has(name)) unknown(name, 'input', this.plan.inputs);
     for (const [name, { size }] of this.plan.inputs) {
-      if (name in inputs && fits(inputs[name], size)) continue;
-      const got = name in inputs ? inputs[name] : undefined;
+      const got: T | undefined = inputs[name];
+      if (got && isOnGpu(got) && (got.usage & GPUBufferUsage.COPY_SRC) === 0) {
+        throw new StamError('bad-input', { where: name, problem: 'the buffer has no usage COPY_SRC' });
+      }
+      if (got && fits(got, size)) continue;
       throw new StamError('bad-input', {
         where: name,
         problem: got ? 'the input has another size than the plan' : 'the input is missing',
@@ -321,47 +334,6 @@ export class Program {
     if (isOnGpu(data)) return;
     this.#device.gpu.queue.writeBuffer(this.#slots[slot], 0, data.buffer, data.byteOffset + offset, size);
   }
-
-  /** Submits the copy of all outputs, one after another, into a buffer that can be mapped. */
-  #copyOutputs(): GPUBuffer {
-    const { gpu, memory } = this.#device;
-    const total = [...this.plan.outputs.values()].reduce((sum, { size }) => sum + stagedBytes(size), 0);
-    const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
-    const staging = this.#staging.pop() ?? memory.create('outputs read back', 'staging', total, usage);
-    const encoder = gpu.createCommandEncoder({ label: 'stam: read back' });
-    let offset = 0;
-    for (const [name, { size }] of this.plan.outputs) {
-      encoder.copyBufferToBuffer(this.output(name), 0, staging, offset, Math.ceil(size / 4) * 4);
-      offset += stagedBytes(size);
-    }
-    gpu.queue.submit([encoder.finish()]);
-    return staging;
-  }
-
-  async #readOutputs(staging: GPUBuffer): Promise<Outputs> {
-    await this.#device.settle(staging.mapAsync(GPUMapMode.READ));
-    const bytes = staging.getMappedRange();
-    const results: Outputs = new Map();
-    let offset = 0;
-    for (const [name, { shape, storage, size }] of this.plan.outputs) {
-      results.set(name, unpadRows(toFloats(bytes.slice(offset, offset + size), storage), shape));
-      offset += stagedBytes(size);
-    }
-    staging.unmap();
-    this.#device.check();
-    return results;
-  }
-
-  /** Keeps a staging buffer for the next run, unless there is none to come. */
-  #release(staging: GPUBuffer): void {
-    if (this.#disposed || staging.mapState !== 'unmapped') this.#device.memory.destroy(staging);
-    else this.#staging.push(staging);
-  }
-}
-
-/** Bytes of an output in the staging buffer: ranges begin at multiples of eight. */
-function stagedBytes(size: number): number {
-  return Math.ceil(size / 8) * 8;
 }
 
 function viewOf(textures: RunTextures, { bindings }: Dispatch, binding: string): GPUTextureView | GPUExternalTexture {
@@ -373,10 +345,6 @@ function viewOf(textures: RunTextures, { bindings }: Dispatch, binding: string):
 
 function isOnGpu(input: RunInput): input is GPUBuffer {
   return !ArrayBuffer.isView(input);
-}
-
-function toFloats(bytes: ArrayBuffer, storage: 'f32' | 'f16'): Float32Array<ArrayBuffer> {
-  return storage === 'f32' ? new Float32Array(bytes) : Float32Array.from(new Uint16Array(bytes), halfToFloat);
 }
 
 function unknown(name: string, what: string, known: ReadonlyMap<string, unknown>): never {

@@ -1,5 +1,6 @@
 // Whether the kernels of a plan compute right results on this very device. Compilers and drivers have errors of their own, which show
 // as plausible wrong numbers: so each kernel runs once on a small problem, and what it gives is compared with plain loops.
+import { unlessAborted } from './abort.ts';
 import type { Device } from './device.ts';
 import { formatAdapter } from './device.ts';
 import { encodeHalves } from './dtype.ts';
@@ -106,7 +107,7 @@ export class SelfCheck {
     }
     // compiled all at once; what is refused shows below
     const compiling = dispatches.map(({ kernel, resolved }) => this.#device.pipelines.compile(kernel, resolved));
-    await settledOrAborted(compiling, signal);
+    await unlessAborted(Promise.allSettled(compiling), signal);
     const failed: DroppedKernel[] = [];
     const begin = performance.now();
     for (const [label, { node, check, kernel }] of untried) {
@@ -142,19 +143,6 @@ export class SelfCheck {
       hint: 'a newer driver or browser may be, or another dtype',
     });
   }
-}
-
-/** Waits for all of them, whatever comes of them, or for the signal. */
-async function settledOrAborted(work: readonly Promise<unknown>[], signal: AbortSignal | undefined): Promise<void> {
-  throwIfAborted(signal);
-  let stop = () => {};
-  const aborted = new Promise<void>((resolve) => {
-    stop = resolve;
-    signal?.addEventListener('abort', stop);
-  });
-  await Promise.race([Promise.allSettled(work), aborted]);
-  signal?.removeEventListener('abort', stop);
-  throwIfAborted(signal);
 }
 
 /** Runs one kernel of a node on a small problem. Returns what is wrong with its result, or undefined if nothing is. */

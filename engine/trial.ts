@@ -54,16 +54,19 @@ export class Trial {
   async enter(kernel: Kernel): Promise<Contestant> {
     const { gpu, pipelines, memory } = this.#device;
     const { pipeline, layout, bindings, params } = await pipelines.compile(kernel);
-    const uniforms = memory.create('trial params', 'staging', 256, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
-    this.#params.push(uniforms);
-    gpu.queue.writeBuffer(uniforms, 0, packParams(params, kernel.params));
-    const bindGroup = gpu.createBindGroup({
-      label: `stam: trial of ${this.#node.name}`,
-      layout,
-      entries: bindings.map(({ name, index }) => ({
-        binding: index,
-        resource: { buffer: name === paramsBinding ? uniforms : this.#buffer(name) },
-      })),
+    const bindGroup = await this.#device.checked(`trial of ${this.#node.name}`, () => {
+      const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
+      const uniforms = memory.create('trial params', 'staging', 256, usage);
+      this.#params.push(uniforms);
+      gpu.queue.writeBuffer(uniforms, 0, packParams(params, kernel.params));
+      return gpu.createBindGroup({
+        label: `stam: trial of ${this.#node.name}`,
+        layout,
+        entries: bindings.map(({ name, index }) => ({
+          binding: index,
+          resource: { buffer: name === paramsBinding ? uniforms : this.#buffer(name) },
+        })),
+      });
     });
     const dispatch = (pass: GPUComputePassEncoder) => {
       pass.setPipeline(pipeline);
@@ -103,19 +106,22 @@ export class Trial {
     const buffer = this.#buffer(name);
     const size = Math.min(sampleBytes, buffer.size);
     const later = Math.floor(Math.max(0, buffer.size * this.#fraction * 0.9 - size) / 256) * 256;
-    for (const offset of [0, later]) gpu.queue.writeBuffer(buffer, offset, new Uint8Array(size).fill(this.#poison()));
     const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
-    const staging = memory.create('trial sample', 'staging', 2 * size, usage);
-    try {
+    const staging = await this.#device.checked('trial sample', () => {
+      const poison = new Uint8Array(size).fill(this.#poison());
+      for (const offset of [0, later]) gpu.queue.writeBuffer(buffer, offset, poison);
+      const into = memory.create('trial sample', 'staging', 2 * size, usage);
       const encoder = gpu.createCommandEncoder({ label: 'stam: trial' });
       const pass = encoder.beginComputePass({ label: 'stam: trial' });
       dispatch(pass);
       pass.end();
-      encoder.copyBufferToBuffer(buffer, 0, staging, 0, size);
-      encoder.copyBufferToBuffer(buffer, later, staging, size, size);
+      encoder.copyBufferToBuffer(buffer, 0, into, 0, size);
+      encoder.copyBufferToBuffer(buffer, later, into, size, size);
       gpu.queue.submit([encoder.finish()]);
-      await this.#device.settle(staging.mapAsync(GPUMapMode.READ));
-      const bytes = staging.getMappedRange().slice(0, 2 * size);
+      return into;
+    });
+    try {
+      const bytes = (await this.#device.read('trial sample', staging)).slice(0, 2 * size);
       return storage === 'f16' ? Float32Array.from(new Uint16Array(bytes), halfToFloat) : new Float32Array(bytes);
     } finally {
       memory.destroy(staging);
@@ -157,11 +163,11 @@ function fill(gpu: GPUDevice, buffer: GPUBuffer, value: AnyValue): void {
 /** The time of a pass by the GPU's own clock. */
 async function timestamps(device: Device, dispatch: (pass: GPUComputePassEncoder) => void): Promise<number> {
   const { gpu, memory } = device;
-  const querySet = gpu.createQuerySet({ label: 'stam: trial', type: 'timestamp', count: 2 });
-  const [read, resolve] = [GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST, GPUBufferUsage.QUERY_RESOLVE];
-  const resolved = memory.create('trial timestamps', 'staging', 16, resolve | GPUBufferUsage.COPY_SRC);
-  const staging = memory.create('trial timestamps', 'staging', 16, read);
-  try {
+  const { querySet, resolved, staging } = await device.checked('trial timestamps', () => {
+    const querySet = gpu.createQuerySet({ label: 'stam: trial', type: 'timestamp', count: 2 });
+    const [read, resolve] = [GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST, GPUBufferUsage.QUERY_RESOLVE];
+    const resolved = memory.create('trial timestamps', 'staging', 16, resolve | GPUBufferUsage.COPY_SRC);
+    const staging = memory.create('trial timestamps', 'staging', 16, read);
     const encoder = gpu.createCommandEncoder({ label: 'stam: trial' });
     const timestampWrites = { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 };
     const pass = encoder.beginComputePass({ label: 'stam: trial', timestampWrites });
@@ -170,8 +176,10 @@ async function timestamps(device: Device, dispatch: (pass: GPUComputePassEncoder
     encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
     encoder.copyBufferToBuffer(resolved, 0, staging, 0, 16);
     gpu.queue.submit([encoder.finish()]);
-    await device.settle(staging.mapAsync(GPUMapMode.READ));
-    const [start, end] = new BigUint64Array(staging.getMappedRange().slice(0, 16));
+    return { querySet, resolved, staging };
+  });
+  try {
+    const [start, end] = new BigUint64Array(await device.read('trial timestamps', staging));
     return Number(end - start) / 1e6;
   } finally {
     for (const buffer of [resolved, staging]) memory.destroy(buffer);
@@ -184,11 +192,14 @@ async function wallClock(device: Device, dispatch: (pass: GPUComputePassEncoder)
   const { gpu } = device;
   const repeats = device.capabilities.adapter.software ? 1 : 10;
   const begin = performance.now();
-  const encoder = gpu.createCommandEncoder({ label: 'stam: trial' });
-  const pass = encoder.beginComputePass({ label: 'stam: trial' });
-  for (let i = 0; i < repeats; i++) dispatch(pass);
-  pass.end();
-  gpu.queue.submit([encoder.finish()]);
-  await device.settle(gpu.queue.onSubmittedWorkDone());
+  const { accepted } = device.scoped('trial', () => {
+    const encoder = gpu.createCommandEncoder({ label: 'stam: trial' });
+    const pass = encoder.beginComputePass({ label: 'stam: trial' });
+    for (let i = 0; i < repeats; i++) dispatch(pass);
+    pass.end();
+    gpu.queue.submit([encoder.finish()]);
+  });
+  await device.finished();
+  await accepted;
   return (performance.now() - begin) / repeats;
 }

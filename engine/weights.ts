@@ -1,11 +1,12 @@
 // Moves the weights of a plan from a source of named tensors into GPU memory, one tensor at a time.
 
+import { unlessAborted } from './abort.ts';
 import type { Device } from './device.ts';
 import { encodeHalves } from './dtype.ts';
 import { StamError, throwIfAborted } from './errors.ts';
 import type { Value } from './graph.ts';
 import { valueBytes } from './plan.ts';
-import { formatShape, sameShape } from './shape.ts';
+import { elementCount, formatShape, sameShape } from './shape.ts';
 
 /** What weights are read from; loaders/checkpoint.ts is one. */
 export interface TensorSource {
@@ -66,16 +67,20 @@ export class Weights {
         const value = wanted.get(name);
         if (!value) continue;
         throwIfAborted(signal);
-        await weights.#add(value, await source.read(name, signal, weights.#bytes));
+        // a source may stall: it is not waited for when the upload is to end, or when there is no device any more
+        const reading = source.read(name, signal, weights.#bytes);
+        const data = await unlessAborted(device.settle(reading), signal);
+        checkLength(source, value, data.length);
+        await weights.#add(value, data);
         loaded += valueBytes(value);
         queued += valueBytes(value);
         onProgress?.(loaded, total);
         if (queued > maxQueuedBytes) {
-          await device.settle(device.gpu.queue.onSubmittedWorkDone());
+          await unlessAborted(device.finished(), signal);
           queued = 0;
         }
       }
-      await device.settle(device.gpu.queue.onSubmittedWorkDone());
+      await unlessAborted(device.finished(), signal);
       device.check();
       for (const scratch of [weights.#bytes, weights.#floats, weights.#halves]) scratch(0);
       return weights;
@@ -132,6 +137,18 @@ function reusable<T extends { readonly length: number; subarray(start: number, e
 
 /** writeBuffer copies into memory of the driver's until the GPU has taken it; past this much we wait. */
 const maxQueuedBytes = 32 * 2 ** 20;
+
+/** What is too short would leave the rest of the tensor what it was in memory. */
+function checkLength(source: TensorSource, value: Value, length: number): void {
+  const expected = elementCount(value.shape);
+  if (length === expected) return;
+  throw new StamError('bad-checkpoint', {
+    where: `${source.name}: ${value.name}`,
+    problem: 'the source gave another number of elements than the shape has',
+    got: `${length}`,
+    expected: `${expected}`,
+  });
+}
 
 function checkTensor(source: TensorSource, value: Value): void {
   const where = `${source.name}: ${value.name}`;

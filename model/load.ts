@@ -1,4 +1,5 @@
 // loadStam: from a source of weights to a model that runs, the one call an app makes.
+import { madeUnlessAborted, unlessAborted } from '../engine/abort.ts';
 import type { AdapterDescription } from '../engine/device.ts';
 import { Device, requiredDevice } from '../engine/device.ts';
 import type { StorageType } from '../engine/dtype.ts';
@@ -119,7 +120,9 @@ export interface Stam {
   info(): StamInfo;
   /**
    * Loads everything again, from the same source, after a device-lost: on a device of its own, or on `device` where the first one was the
-   * app's. Streams of before are gone. Throws what loadStam() throws; then it may be tried again.
+   * app's. Streams of before are gone, and calls that are not over reject with device-lost. Called again meanwhile, it waits for the same
+   * recovery, or, on another device, for its turn. Throws what loadStam() throws, apart from an AbortError: the signal was that of the
+   * first load. Then it may be tried again.
    */
   recover(device?: GPUDevice): Promise<void>;
   memory(): MemoryStatistics;
@@ -128,7 +131,9 @@ export interface Stam {
 }
 
 /** Opens the weights, at the first load and at each recovery. What it gives is closed when the weights are on the GPU. */
-export type OpenSource = () => Promise<{ readonly source: StamSource; close(): Promise<void> }>;
+export type OpenSource = (
+  signal: AbortSignal | undefined,
+) => Promise<{ readonly source: StamSource; close(): Promise<void> }>;
 
 /**
  * Uploads the weights and compiles the kernels. A checkpoint that does not fit is refused with the names of the tensors. A source that is
@@ -154,21 +159,24 @@ async function loadParts(
   { model: name = 'auto', heads, ...rest }: LoadCheckpointOptions,
   gpu: GPUDevice | undefined,
 ): Promise<Parts> {
-  throwIfAborted(rest.signal);
-  const { source, close } = await open();
+  const { signal } = rest;
+  throwIfAborted(signal);
+  const opened = await madeUnlessAborted(open(signal), ({ close }) => void close().catch(() => undefined), signal);
+  const { source, close } = opened;
   let device: Device | undefined;
   try {
     const config = name === 'auto' ? configFromCheckpoint(source, { heads }) : namedConfig(name);
-    device = gpu ? await Device.adopt(gpu) : await requestDevice();
+    const making = gpu ? Device.adopt(gpu) : requestDevice();
+    device = await madeUnlessAborted(making, (made) => made.dispose(), signal);
     const model = await StamModel.load(device, config, source, rest);
     const program = await model.program(rest.videos ?? 1);
     const reader = new PictureReader(device, model.recipe);
+    await close();
     return { device, model, program, reader, inputs: new PictureInputs(device, config, reader) };
   } catch (error) {
     device?.dispose();
+    void close().catch(() => undefined); // it may be what stalls, and there is a better error to tell
     throw error;
-  } finally {
-    await close();
   }
 }
 
@@ -176,7 +184,9 @@ class LoadedStam implements Stam {
   readonly #open: OpenSource;
   readonly #options: LoadCheckpointOptions;
   #parts: Parts;
-  #disposed = false;
+  /** The one that was begun last, until it is over. */
+  #recovery: { readonly device: GPUDevice | undefined; readonly done: Promise<void> } | undefined;
+  readonly #disposal = new AbortController();
 
   constructor(open: OpenSource, options: LoadCheckpointOptions, parts: Parts) {
     this.#open = open;
@@ -191,7 +201,8 @@ class LoadedStam implements Stam {
   async logits(frames: StamFrames, { signal, colors }: RunStamOptions = {}): Promise<Float32Array<ArrayBuffer>> {
     const { inputs, model } = this.#parts;
     throwIfAborted(signal);
-    const { input, release } = await inputs.of(frames, colors);
+    const reading = inputs.of(frames, colors);
+    const { input, release } = await madeUnlessAborted(reading, (made) => made.release(), signal);
     try {
       return (await model.run(input, { signal })).get('logits') ?? new Float32Array();
     } finally {
@@ -252,7 +263,7 @@ class LoadedStam implements Stam {
   }
 
   async recover(device?: GPUDevice): Promise<void> {
-    if (this.#disposed) throw new StamError('disposed', { where: 'model', problem: 'it was disposed of' });
+    throwIfAborted(this.#disposal.signal);
     if (this.#options.device && !device) {
       throw new StamError('bad-input', {
         where: 'recover',
@@ -260,20 +271,42 @@ class LoadedStam implements Stam {
         expected: 'a new device',
       });
     }
-    const before = this.#parts;
-    this.#parts = await loadParts(this.#open, this.#options, device);
-    disposeOf(before);
-    if (this.#disposed) disposeOf(this.#parts);
+    const before = this.#recovery;
+    if (before && before.device === device) return await before.done;
+    const recovery = { device, done: this.#recover(device, before?.done) };
+    this.#recovery = recovery;
+    try {
+      await recovery.done;
+    } finally {
+      if (this.#recovery === recovery) this.#recovery = undefined;
+    }
   }
 
   dispose(): void {
-    this.#disposed = true;
+    this.#disposal.abort(new StamError('disposed', { where: 'model', problem: 'it was disposed of' }));
     disposeOf(this.#parts);
+  }
+
+  async #recover(device: GPUDevice | undefined, before: Promise<void> | undefined): Promise<void> {
+    const { signal } = this.#disposal;
+    await unlessAborted(
+      (before ?? Promise.resolve()).catch(() => undefined),
+      signal,
+    ); // whoever asked for that one hears of it
+    const parts = await loadParts(this.#open, { ...this.#options, signal }, device);
+    const old = this.#parts;
+    this.#parts = parts;
+    const moved = { where: 'model', problem: 'its device was replaced by recover()', hint: 'call again' };
+    disposeOf(old, new StamError('device-lost', moved));
+    if (!signal.aborted) return;
+    disposeOf(parts);
+    throwIfAborted(signal);
   }
 }
 
-function disposeOf({ reader, inputs, model, device }: Parts): void {
-  for (const part of [reader, inputs, model, device]) part.dispose();
+function disposeOf({ reader, inputs, model, device }: Parts, reason?: StamError): void {
+  model.dispose(reason);
+  for (const part of [reader, inputs, device]) part.dispose();
 }
 
 function streamOf(frames: FrameStream, { classes }: StamConfig): StamStream {

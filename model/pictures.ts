@@ -2,10 +2,12 @@
 import type { Device } from '../engine/device.ts';
 import { StamError } from '../engine/errors.ts';
 import { Graph } from '../engine/graph.ts';
+import type { Plan } from '../engine/plan.ts';
 import { createPlan } from '../engine/plan.ts';
 import { Program } from '../engine/program.ts';
 import { quads } from '../engine/shape.ts';
 import { Weights } from '../engine/weights.ts';
+import type { Taps } from '../shaders/index.ts';
 import { byteLevels, resampleTaps, resampleTexture, tapsInput } from '../shaders/index.ts';
 import type { CropRecipe } from './preprocess.ts';
 import { cropAxes } from './preprocess.ts';
@@ -48,12 +50,19 @@ export class PictureReader {
    * for a picture without pixels, and for one that the browser does not give away.
    */
   async read(sources: readonly PictureSource[], into: GPUBuffer): Promise<void> {
+    const { gpu } = this.#device;
+    const scopes: Promise<void>[] = [];
     for (const [i, source] of sources.entries()) {
       const ready = await this.#prepare(source);
-      const encoder = this.#device.gpu.createCommandEncoder({ label: 'stam: picture' });
-      this.#record(encoder, source, { ready, into, picture: i, scratch: 0 });
-      this.#device.gpu.queue.submit([encoder.finish()]);
+      const { accepted } = this.#device.scoped('picture', () => {
+        const encoder = gpu.createCommandEncoder({ label: 'stam: picture' });
+        this.#record(encoder, source, { ready, into, picture: i, scratch: 0 });
+        gpu.queue.submit([encoder.finish()]);
+      });
+      accepted.catch(() => dropScratch(ready));
+      scopes.push(accepted);
     }
+    await Promise.all(scopes);
   }
 
   /** Makes ready what encode() needs for pictures of these sizes. Throws bad-input for more sizes than are kept. */
@@ -82,7 +91,7 @@ export class PictureReader {
   }
 
   dispose(): void {
-    this.#ready.clear();
+    this.#ready.dispose();
   }
 
   async #prepare(source: PictureSource): Promise<Ready> {
@@ -110,6 +119,15 @@ export class PictureReader {
     graph.keep('picture', output);
     const plan = createPlan(graph, this.#device.capabilities);
     const program = await Program.create(this.#device, plan, Weights.none(this.#device));
+    try {
+      return { program, buffers: await this.#tables(plan, { across, down }), scratch: [] };
+    } catch (error) {
+      program.dispose();
+      throw error;
+    }
+  }
+
+  async #tables(plan: Plan, { across, down }: { across: Taps; down: Taps }): Promise<Ready['buffers']> {
     const { memory, gpu } = this.#device;
     const upload = (name: string, data: Int32Array<ArrayBuffer> | Float32Array<ArrayBuffer>) => {
       const usage = GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
@@ -117,12 +135,11 @@ export class PictureReader {
       gpu.queue.writeBuffer(buffer, 0, data);
       return buffer;
     };
-    const buffers = await this.#device.checked('tables of a picture', () => ({
+    return await this.#device.checked('tables of a picture', () => ({
       across: upload('across', across.table),
       down: upload('down', down.table),
       levels: upload('levels', byteLevels()),
     }));
-    return { program, buffers, scratch: [] };
   }
 
   /** Runs to its end without waiting: a frame of video is lent for as long only. */
@@ -132,7 +149,7 @@ export class PictureReader {
     { ready, into, picture, scratch }: { ready: Ready; into: GPUBuffer; picture: number; scratch: number },
   ): void {
     const image = isVideo(source)
-      ? this.#device.gpu.importExternalTexture({ source })
+      ? fromBrowser(() => this.#device.gpu.importExternalTexture({ source }))
       : isTexture(source)
         ? source
         : this.#upload(source, ready, scratch);
@@ -150,24 +167,34 @@ export class PictureReader {
       format: 'rgba8unorm',
       usage: GPUTextureUsage.TEXTURE_BINDING | GPUTextureUsage.COPY_DST | GPUTextureUsage.RENDER_ATTACHMENT,
     });
-    try {
-      gpu.queue.copyExternalImageToTexture({ source }, { texture: scratch[index] }, [width, height]);
-    } catch (cause) {
-      throw new StamError('bad-input', {
-        where: 'picture',
-        problem: 'the browser does not give its pixels away',
-        got: cause instanceof Error ? cause.message : String(cause),
-        hint: 'a picture from another origin needs CORS; a closed frame or bitmap has none left',
-        cause,
-      });
-    }
-    return scratch[index];
+    const texture = scratch[index];
+    fromBrowser(() => gpu.queue.copyExternalImageToTexture({ source }, { texture }, [width, height]));
+    return texture;
   }
 
-  #release({ program, buffers, scratch }: Ready): void {
-    program.dispose();
-    for (const buffer of Object.values(buffers)) this.#device.memory.destroy(buffer);
-    for (const texture of scratch) texture.destroy();
+  #release(ready: Ready): void {
+    ready.program.dispose();
+    for (const buffer of Object.values(ready.buffers)) this.#device.memory.destroy(buffer);
+    dropScratch(ready);
+  }
+}
+
+/** Textures that WebGPU refused would be refused again. */
+function dropScratch({ scratch }: Ready): void {
+  for (const texture of scratch.splice(0)) texture.destroy();
+}
+
+function fromBrowser<T>(take: () => T): T {
+  try {
+    return take();
+  } catch (cause) {
+    throw new StamError('bad-input', {
+      where: 'picture',
+      problem: 'the browser does not give its pixels away',
+      got: cause instanceof Error ? cause.message : String(cause),
+      hint: 'a picture from another origin needs CORS; a closed frame or bitmap has none left',
+      cause,
+    });
   }
 }
 

@@ -111,13 +111,13 @@ export class Preprocessor {
       prepare(this.#device, this.#recipe, pictures),
     );
     const pixels = rowLayoutBytes(video.data, frames);
-    const { computed } = await program.execute({ ...inputs, pixels }, { signal });
-    computed.catch(() => undefined); // what goes wrong on the GPU shows where its result is read
+    const { accepted } = await program.execute({ ...inputs, pixels }, { signal });
+    await accepted; // whoever reads the buffer would not learn that nothing was written to it
     return program.output('frames');
   }
 
   dispose(): void {
-    this.#ready.clear();
+    this.#ready.dispose();
   }
 }
 

@@ -1,4 +1,5 @@
 // A few things that are dear to make, by key: those that were used last.
+import { StamError } from '../engine/errors.ts';
 
 interface Kept<T> {
   readonly making: Promise<T>;
@@ -11,6 +12,7 @@ export class RecentlyUsed<T> {
   readonly #release: (value: T) => void;
   /** The last key is the one used last. */
   readonly #kept = new Map<string, Kept<T>>();
+  #disposed = false;
 
   /** Keeps `most` of them; `release` gets what has to go. */
   constructor(most: number, release: (value: T) => void) {
@@ -18,8 +20,9 @@ export class RecentlyUsed<T> {
     this.#release = release;
   }
 
-  /** The thing of this key, made if it is not kept. One whose making fails is not kept. */
+  /** The thing of this key, made if it is not kept. One whose making fails is not kept. Throws disposed. */
   async get(key: string, make: () => Promise<T>): Promise<T> {
+    if (this.#disposed) throw new StamError('disposed', { where: 'pictures', problem: 'the model was disposed of' });
     const kept = this.#kept.get(key) ?? this.#begin(key, make());
     this.#touch(key, kept);
     const [oldest] = this.#kept.keys();
@@ -34,8 +37,9 @@ export class RecentlyUsed<T> {
     return kept?.made;
   }
 
-  /** Releases all. */
-  clear(): void {
+  /** Releases all, what is being made as soon as it is. */
+  dispose(): void {
+    this.#disposed = true;
     for (const key of [...this.#kept.keys()]) this.#drop(key);
   }
 

@@ -1,11 +1,13 @@
 // A STAM with its weights on a device, ready to be run on any number of videos.
+import { madeUnlessAborted, unlessAborted } from '../engine/abort.ts';
 import type { Device } from '../engine/device.ts';
 import type { StorageType } from '../engine/dtype.ts';
-import { StamError } from '../engine/errors.ts';
+import { StamError, throwIfAborted } from '../engine/errors.ts';
 import { rowLayout } from '../engine/layout.ts';
 import type { Plan } from '../engine/plan.ts';
-import type { Outputs, RunInput, RunOptions } from '../engine/program.ts';
+import type { RunInput, RunOptions } from '../engine/program.ts';
 import { Program } from '../engine/program.ts';
+import type { Outputs } from '../engine/read-back.ts';
 import type { DroppedKernel } from '../engine/self-check.ts';
 import { elementCount } from '../engine/shape.ts';
 import type { TextStore } from '../engine/text-store.ts';
@@ -82,6 +84,8 @@ export class StamModel {
   readonly #programs = new Map<number, Promise<Program>>();
   /** Those that are made. */
   readonly #ready = new Map<number, Program>();
+  /** Those of runs that keep activations. */
+  readonly #passing = new Set<Program>();
   readonly #preprocessor: Preprocessor;
   /** Where the preprocessed videos of a batch come together: [V F, 3, S, S]. */
   #batch: GPUBuffer | undefined;
@@ -90,7 +94,7 @@ export class StamModel {
   #submitted: Promise<unknown> = Promise.resolve();
   /** Runs that are not over; each settles when its run is, whatever its outcome. */
   readonly #inFlight: Promise<unknown>[] = [];
-  #disposed = false;
+  readonly #disposal = new AbortController();
 
   private constructor(
     planner: Planner,
@@ -136,13 +140,14 @@ export class StamModel {
     const storage = chooseStorage(dtype, device);
     const onDrop = (dropped: DroppedKernel) => onNotice?.(droppedNotice(dropped));
     const planner = new Planner(device, config, storage, { wanted, selfCheck: { enabled, onDrop } });
-    const tuning = await obtainTuning(device, planner.graph(videos), {
+    const tuningOptions = {
       mode,
       use: planner.use(videos),
       store: tuningStore,
       signal,
-      onProgress: (loaded, total) => onProgress?.({ stage: 'tune', loaded, total }),
-    });
+      onProgress: (loaded: number, total: number) => onProgress?.({ stage: 'tune', loaded, total }),
+    };
+    const tuning = await unlessAborted(obtainTuning(device, planner.graph(videos), tuningOptions), signal);
     planner.choose = chooseTuned(tuning.tuning);
     const chosen = performance.now();
     let compileMs = 0;
@@ -168,7 +173,9 @@ export class StamModel {
     const uploadMs = performance.now() - chosen;
     const model = new StamModel(planner, tuning, weights, { zoom, notices: fitted.notices });
     try {
-      await model.#program(videos, await planned);
+      const plan = await unlessAborted(planned, signal);
+      await unlessAborted(model.#program(videos, plan), signal);
+      throwIfAborted(signal);
     } catch (error) {
       model.dispose();
       throw error;
@@ -200,7 +207,7 @@ export class StamModel {
   /** The program for V videos; it is made when first asked for and kept. */
   program(videos: number): Promise<Program> {
     this.#check();
-    return this.#program(videos);
+    return unlessAborted(this.#program(videos), this.#disposal.signal);
   }
 
   /** The program for V videos if it has been made. */
@@ -213,20 +220,26 @@ export class StamModel {
    * `frames` [V F, 3, S, S], float32 in 0..1, in the host's memory or in rowLayout in the GPU's, or the decoded pictures of V videos, F
    * each, which are resized and cropped as infer.py does it -> `logits` [V, classes] and whatever else `keep` asks for, by module path. Calls may overlap; they run one after another,
    * the next being submitted while one computes. Throws bad-input for what is no whole number of videos, and unsupported for logits that are
-   * no finite numbers, unless `keep` asks for activations, which may tell why.
+   * no finite numbers, unless `keep` asks for activations, which may tell why. A call that is aborted rejects at once, and so does every
+   * call when the model is disposed of.
    */
   run(
     frames: ModelInput,
     options: RunOptions & { keep?: ((name: string) => boolean) | undefined } = {},
   ): Promise<Outputs> {
     const before = this.#inFlight.slice(-maxInFlight)[0] ?? Promise.resolve();
-    const submitted = Promise.all([this.#submitted, before]).then(() => this.#submit(frames, options));
-    this.#submitted = submitted.then(ignore, ignore);
-    const result = submitted.then(async (read) => {
+    const turn = unlessAborted(Promise.all([this.#submitted, before]), options.signal, this.#disposal.signal);
+    const submitted = unlessAborted(
+      turn.then(() => this.#submit(frames, options)),
+      options.signal,
+    );
+    this.#submitted = Promise.allSettled([this.#submitted, submitted]);
+    const work = submitted.then(async (read) => {
       const outputs = await read();
       if (!options.keep) expectFinite(outputs, this.storage);
       return outputs;
     });
+    const result = unlessAborted(this.device.settle(work), options.signal, this.#disposal.signal);
     const over = result.then(ignore, ignore);
     this.#inFlight.push(over);
     void over.then(() => this.#inFlight.splice(this.#inFlight.indexOf(over), 1));
@@ -234,7 +247,11 @@ export class StamModel {
   }
 
   /** A stream of frames on this model's weights. The caller disposes of it. */
-  async stream(): Promise<FrameStream> {
+  stream(): Promise<FrameStream> {
+    return madeUnlessAborted(this.#makeStream(), (made) => made.dispose(), this.#disposal.signal);
+  }
+
+  async #makeStream(): Promise<FrameStream> {
     this.#check();
     const { device, config, storage } = this;
     const programs: Program[] = [];
@@ -261,9 +278,11 @@ export class StamModel {
     return new Map([...outputs].map(([name, { shape }]) => [name, shape]));
   }
 
-  dispose(): void {
-    if (this.#disposed) return;
-    this.#disposed = true;
+  /** Frees everything; calls that are not over reject with `reason`, by default disposed. */
+  dispose(reason = new StamError('disposed', { where: 'model', problem: 'it was disposed of' })): void {
+    if (this.#disposal.signal.aborted) return;
+    this.#disposal.abort(reason);
+    for (const program of this.#passing) program.dispose();
     for (const program of this.#programs.values()) {
       program.then(
         (made) => made.dispose(),
@@ -281,15 +300,19 @@ export class StamModel {
     { keep, ...options }: RunOptions & { keep?: ((name: string) => boolean) | undefined },
   ): Promise<() => Promise<Outputs>> {
     this.#check();
+    throwIfAborted(options.signal);
     const videos = this.#videosIn(frames);
     const input = { frames: await this.#pixels(frames, videos, options.signal) };
     if (!keep) return await (await this.#program(videos)).submit(input, options);
     const plan = await this.#planner.rightPlan(this.#planner.graph(videos, keep), options.signal);
     const program = await Program.create(this.device, plan, this.#weights);
+    this.#passing.add(program);
     return async () => {
       try {
+        this.#check();
         return await program.run(input, options);
       } finally {
+        this.#passing.delete(program);
         program.dispose();
       }
     };
@@ -303,12 +326,19 @@ export class StamModel {
     if (isOnGpu(frames)) return frames;
     const batch = await this.#batchBuffer(4 * rowLayout.elements(shape));
     const bytes = (4 * rowLayout.elements(shape)) / videos;
+    const { gpu } = this.device;
+    const scopes: Promise<void>[] = [];
     for (const [i, video] of frames.entries()) {
       const source = await this.#preprocessor.submit(video, count, signal);
-      const encoder = this.device.gpu.createCommandEncoder({ label: 'stam: batch' });
-      encoder.copyBufferToBuffer(source, 0, batch, i * bytes, bytes);
-      this.device.gpu.queue.submit([encoder.finish()]);
+      throwIfAborted(signal); // the batch may be another call's by now
+      const { accepted } = this.device.scoped('frames', () => {
+        const encoder = gpu.createCommandEncoder({ label: 'stam: batch' });
+        encoder.copyBufferToBuffer(source, 0, batch, i * bytes, bytes);
+        gpu.queue.submit([encoder.finish()]);
+      });
+      scopes.push(accepted);
     }
+    await Promise.all(scopes);
     return batch;
   }
 
@@ -317,9 +347,13 @@ export class StamModel {
     const { memory } = this.device;
     if (this.#batch && this.#batch.size >= bytes) return this.#batch;
     if (this.#batch) memory.destroy(this.#batch); // what has been submitted still reads it
+    this.#batch = undefined;
     const usage = GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-    this.#batch = await this.device.checked('frames', () => memory.create('frames', 'activations', bytes, usage));
-    return this.#batch;
+    const batch = await this.device.checked('frames', () => memory.create('frames', 'activations', bytes, usage));
+    if (this.#disposal.signal.aborted) memory.destroy(batch);
+    this.#check();
+    this.#batch = batch;
+    return batch;
   }
 
   #videosIn(frames: ModelInput): number {
@@ -341,6 +375,7 @@ export class StamModel {
   }
 
   #program(videos: number, known?: Plan): Promise<Program> {
+    this.#check();
     let program = this.#programs.get(videos);
     if (!program) {
       program = this.#createProgram(videos, known);
@@ -359,7 +394,7 @@ export class StamModel {
   }
 
   #check(): void {
-    if (this.#disposed) throw new StamError('disposed', { where: 'model', problem: 'it was disposed of' });
+    throwIfAborted(this.#disposal.signal);
   }
 }
 

@@ -1,9 +1,10 @@
 // A video without an end: the features of its last F frames are kept, so that a new frame costs one pass of the spatial transformer and a
 // prediction one of the temporal. STAM's frames do not look at each other before that.
+import { unlessAborted } from '../engine/abort.ts';
 import type { Device } from '../engine/device.ts';
 import type { StorageType } from '../engine/dtype.ts';
 import { storageBytes } from '../engine/dtype.ts';
-import { StamError, throwIfAborted } from '../engine/errors.ts';
+import { StamError } from '../engine/errors.ts';
 import { rowLayout } from '../engine/layout.ts';
 import type { Program } from '../engine/program.ts';
 import type { StamConfig } from './config.ts';
@@ -37,7 +38,7 @@ export class FrameStream {
   readonly #rowBytes: number;
   #pushed = 0;
   #queue: Promise<unknown> = Promise.resolve();
-  #disposed = false;
+  readonly #disposal = new AbortController();
 
   private constructor(parts: StreamParts) {
     const { device, config, storage } = parts;
@@ -66,17 +67,19 @@ export class FrameStream {
   push(frame: Promise<StreamFrame>, signal?: AbortSignal): Promise<void> {
     frame.catch(() => undefined); // awaited when its turn has come
     return this.#inOrder(async () => {
-      throwIfAborted(signal);
       const { device, config, spatial } = this.#parts;
-      const source = await this.#toGpu(await frame, signal);
+      const source = await this.#unlessOver(this.#toGpu(await this.#unlessOver(frame, signal), signal), signal);
       const row = this.#rowBytes;
       const slot = this.#pushed % config.frames;
-      const encoder = device.gpu.createCommandEncoder({ label: 'stam: frame' });
-      spatial.encode(encoder, { frames: source });
-      encoder.copyBufferToBuffer(spatial.output('frame_features'), 0, this.#ring, slot * row, row);
-      device.gpu.queue.submit([encoder.finish()]);
+      // from here on the frame belongs to the stream or it does not: no signal comes in between
+      await device.checked('frame', () => {
+        const encoder = device.gpu.createCommandEncoder({ label: 'stam: frame' });
+        spatial.encode(encoder, { frames: source });
+        encoder.copyBufferToBuffer(spatial.output('frame_features'), 0, this.#ring, slot * row, row);
+        device.gpu.queue.submit([encoder.finish()]);
+      });
       this.#pushed++;
-    });
+    }, signal);
   }
 
   /** The logits of the last F frames, [classes]. Throws bad-input before there are as many. */
@@ -94,16 +97,19 @@ export class FrameStream {
       }
       const row = this.#rowBytes;
       const oldest = this.#pushed % frames;
-      const encoder = device.gpu.createCommandEncoder({ label: 'stam: order' });
-      const copy = (from: number, to: number, rows: number) => {
-        if (rows > 0) encoder.copyBufferToBuffer(this.#ring, from * row, this.#ordered, to * row, rows * row);
-      };
-      copy(oldest, 0, frames - oldest);
-      copy(0, frames - oldest, oldest);
-      device.gpu.queue.submit([encoder.finish()]);
-      const outputs = await temporal.run({ features: this.#ordered }, { signal });
+      const { accepted } = device.scoped('frames in order', () => {
+        const encoder = device.gpu.createCommandEncoder({ label: 'stam: order' });
+        const copy = (from: number, to: number, rows: number) => {
+          if (rows > 0) encoder.copyBufferToBuffer(this.#ring, from * row, this.#ordered, to * row, rows * row);
+        };
+        copy(oldest, 0, frames - oldest);
+        copy(0, frames - oldest, oldest);
+        device.gpu.queue.submit([encoder.finish()]);
+      });
+      const running = temporal.run({ features: this.#ordered }, { signal });
+      const [outputs] = await this.#unlessOver(Promise.all([running, accepted]), signal);
       return outputs.get('logits') ?? new Float32Array();
-    });
+    }, signal);
   }
 
   /** Forgets all frames. */
@@ -114,8 +120,8 @@ export class FrameStream {
   }
 
   dispose(): void {
-    if (this.#disposed) return;
-    this.#disposed = true;
+    if (this.#disposal.signal.aborted) return;
+    this.#disposal.abort(new StamError('disposed', { where: 'stream', problem: 'it was disposed of' }));
     const { device, spatial, temporal, preprocessor, reader } = this.#parts;
     for (const part of [spatial, temporal, preprocessor, reader]) part.dispose();
     for (const buffer of [this.#frame, this.#ring, this.#ordered]) device.memory.destroy(buffer);
@@ -134,7 +140,9 @@ export class FrameStream {
           expected: `${3 * imageSize * imageSize} ([3, ${imageSize}, ${imageSize}])`,
         });
       }
-      device.gpu.queue.writeBuffer(this.#frame, 0, rowLayout.pack(frame, shape));
+      await device.checked('frame', () => {
+        device.gpu.queue.writeBuffer(this.#frame, 0, rowLayout.pack(frame, shape));
+      });
       return this.#frame;
     }
     if (isDecoded(frame)) return await preprocessor.submit(frame, 1, signal);
@@ -142,13 +150,16 @@ export class FrameStream {
     return this.#frame;
   }
 
-  #inOrder<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#queue.then(() => {
-      if (this.#disposed) throw new StamError('disposed', { where: 'stream', problem: 'it was disposed of' });
-      return work();
-    });
-    this.#queue = result.catch(() => undefined);
+  /** Work that is aborted before its turn leaves the queue, and is over. */
+  #inOrder<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const before = this.#queue;
+    const result = this.#unlessOver(before, signal).then(work);
+    this.#queue = Promise.allSettled([before, result]);
     return result;
+  }
+
+  #unlessOver<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    return unlessAborted(work, signal, this.#disposal.signal);
   }
 }
 

@@ -1,6 +1,7 @@
 // Programs on a device: what they compute, hold, refuse and leave behind.
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { Device } from '../../engine/device.ts';
+import { StamError } from '../../engine/errors.ts';
 import { Graph } from '../../engine/graph.ts';
 import { unpadRows } from '../../engine/layout.ts';
 import { createPlan } from '../../engine/plan.ts';
@@ -340,11 +341,16 @@ describe('errors that WebGPU reports late', () => {
     });
   });
 
-  test('do not swallow what the call itself throws', async () => {
-    const failing = device.checked('x', () => {
-      throw new RangeError('own');
-    });
-    await expect(failing).rejects.toThrow(new RangeError('own'));
+  test('take what the call itself throws for what WebGPU refuses, and keep it as the cause', async () => {
+    const failing = (error: Error) =>
+      device.checked('x', () => {
+        throw error;
+      });
+    const cause = new RangeError('own');
+    await expect(failing(cause)).rejects.toMatchObject({ code: 'out-of-memory', cause });
+    await expect(failing(new DOMException('own'))).rejects.toMatchObject({ code: 'limit' });
+    const own = new StamError('bad-input', { where: 'y', problem: 'own' });
+    await expect(failing(own)).rejects.toBe(own);
   });
 
   test('never reach the app through all of the above, though they would be heard', async () => {
