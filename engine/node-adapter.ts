@@ -26,8 +26,11 @@ export interface NodeAdapter {
   readonly origin: 'system' | 'bundled' | 'null';
 }
 
-/** Dawn ends with the object that created it, under the feet of its adapters and devices: these live as long as the process. */
-const instances: GPU[] = [];
+/**
+ * By driver and flags. Dawn ends with the object that created it, under the feet of its adapters and devices: these live as long as the
+ * process, and one serves all who want the same, however often a device is lost.
+ */
+const instances = new Map<string, GPU>();
 
 const softwarePackage = '@sparticuz/chromium';
 const require = createRequire(import.meta.url);
@@ -186,11 +189,14 @@ async function createGpu(flags: string[]): Promise<GPU> {
   }
   for (const [name, value] of Object.entries(dawn.globals))
     if (!(name in globalThis)) Reflect.set(globalThis, name, value);
+  const key = JSON.stringify([process.env['VK_DRIVER_FILES'], ...flags]);
+  const known = instances.get(key);
+  if (known) return known;
   const gpu = dawn.create([
     `enable-dawn-features=${toggles.enable.join(',')}`,
     `disable-dawn-features=${toggles.disable.join(',')}`,
     ...flags,
   ]);
-  instances.push(gpu);
+  instances.set(key, gpu);
   return gpu;
 }

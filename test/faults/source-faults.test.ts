@@ -6,15 +6,14 @@ import { StamError } from '../../engine/errors.ts';
 import { requestNodeAdapter } from '../../engine/node-adapter.ts';
 import { loadStam } from '../../index.ts';
 import { openSafetensors } from '../../loaders/safetensors.ts';
-import { writeSafetensors } from '../../loaders/safetensors-writer.ts';
 import type { ByteSource } from '../../loaders/source.ts';
 import { bufferSource } from '../../loaders/source.ts';
 import { unit } from '../../loaders/synthetic.ts';
 import { smallestConfig, smallestWeights } from '../model/fixtures.ts';
+import { safetensorsBytes } from '../safetensors-bytes.ts';
 import { FaultyGpu } from './faulty-gpu.ts';
 
 const frames = unit(1, 'frames', smallestConfig.frames * 3 * smallestConfig.imageSize ** 2);
-const metadata = new Map([['heads', `${smallestConfig.heads}`]]);
 let file: Uint8Array<ArrayBuffer>;
 let faulty: FaultyGpu;
 let expected: Float32Array;
@@ -25,19 +24,7 @@ async function openFaultyGpu(): Promise<FaultyGpu> {
 }
 
 beforeAll(async () => {
-  const weights = smallestWeights();
-  const pieces: Uint8Array[] = [];
-  const sink = {
-    name: 'memory',
-    write: async (bytes: Uint8Array) => void pieces.push(bytes.slice()),
-    finish: async () => {},
-    abort: async () => {},
-  };
-  const tensors = [...weights.tensors].map(([name, { shape }]) => {
-    return { name, dtype: 'F32' as const, shape, data: () => weights.read(name) };
-  });
-  await writeSafetensors(sink, tensors, metadata);
-  file = new Uint8Array(await new Blob(pieces as BlobPart[]).arrayBuffer());
+  file = await safetensorsBytes(smallestWeights());
   faulty = await openFaultyGpu();
   const stam = await loadStam(file, { device: faulty.gpu });
   expected = await stam.logits(frames);

@@ -17,9 +17,11 @@ export interface Fixture {
   readonly weights: Checkpoint;
 }
 
-/** `tiny-a`, `tiny-b` or `tiny-c`. Close its `truth`. */
-export async function openFixture(name: string): Promise<Fixture> {
-  const path = fileURLToPath(new URL(`../fixtures/${name}.io.safetensors`, import.meta.url));
+const fixtures = new URL('../fixtures/', import.meta.url);
+
+/** `tiny-a`, `tiny-b` or `tiny-c`. Close its `truth`. A bundle says in which folder they are. */
+export async function openFixture(name: string, folder = fixtures): Promise<Fixture> {
+  const path = fileURLToPath(new URL(`${name}.io.safetensors`, folder));
   const truth = await openSafetensors(await fileSource(path));
   const config = configFromMetadata(truth.metadata);
   if (!config) throw new Error(`${name}: its metadata does not tell the model`);
