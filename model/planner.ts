@@ -18,33 +18,22 @@ export function chooseStorage(dtype: DType, { capabilities }: Device): StorageTy
   return capabilities.features.has('shader-f16') && !capabilities.adapter.software ? 'f16' : 'f32';
 }
 
-/** What stays the same from one plan of a model to the next. */
-export class Planner {
+/** What stays the same from one plan of a network to the next. */
+export abstract class NetworkPlanner {
   readonly device: Device;
-  readonly config: StamConfig;
   readonly storage: StorageType;
   /** Left out, kernels are chosen by rule. */
   choose: Choose | undefined;
-  readonly #wanted: number;
 
-  /** `wanted` is how many frames are to go through the spatial transformer at a time. */
-  constructor(device: Device, config: StamConfig, storage: StorageType, wanted = defaultFramesPerPass) {
+  constructor(device: Device, storage: StorageType) {
     this.device = device;
-    this.config = config;
     this.storage = storage;
-    this.#wanted = wanted;
   }
 
   /** Everything on which the shapes of a graph depend: the name under which its tuning is kept. */
-  use(videos: number): string {
-    return `stam ${JSON.stringify({ ...this.config, videos, storage: this.storage, framesPerPass: this.#wanted })}`;
-  }
+  abstract use(videos: number): string;
 
-  graph(videos: number, keep?: (name: string) => boolean): Graph {
-    const { config, storage, device } = this;
-    const pass = framesPerPass(config, { videos, storage, wanted: this.#wanted }, device.capabilities);
-    return stamGraph(config, { videos, storage, framesPerPass: pass, keep });
-  }
+  abstract graph(videos: number, keep?: (name: string) => boolean): Graph;
 
   plan(videos: number, keep?: (name: string) => boolean): Plan {
     return this.planOf(this.graph(videos, keep));
@@ -53,5 +42,28 @@ export class Planner {
   /** The plan of a graph of the same weights, its kernels chosen alike. */
   planOf(graph: Graph): Plan {
     return createPlan(graph, this.device.capabilities, this.choose);
+  }
+}
+
+/** The plans of a STAM. */
+export class Planner extends NetworkPlanner {
+  readonly config: StamConfig;
+  readonly #wanted: number;
+
+  /** `wanted` is how many frames are to go through the spatial transformer at a time. */
+  constructor(device: Device, config: StamConfig, storage: StorageType, wanted = defaultFramesPerPass) {
+    super(device, storage);
+    this.config = config;
+    this.#wanted = wanted;
+  }
+
+  use(videos: number): string {
+    return `stam ${JSON.stringify({ ...this.config, videos, storage: this.storage, framesPerPass: this.#wanted })}`;
+  }
+
+  graph(videos: number, keep?: (name: string) => boolean): Graph {
+    const { config, storage, device } = this;
+    const pass = framesPerPass(config, { videos, storage, wanted: this.#wanted }, device.capabilities);
+    return stamGraph(config, { videos, storage, framesPerPass: pass, keep });
   }
 }

@@ -336,7 +336,7 @@ export class StamModel {
 }
 
 /** Numbers that overflowed become infinities and then NaN, which compare with nothing: any class would pass for the best. */
-function expectFinite(outputs: Outputs, storage: StorageType): void {
+export function expectFinite(outputs: Outputs, storage: StorageType): void {
   const logits = outputs.get('logits') ?? new Float32Array();
   const index = logits.findIndex((value) => !Number.isFinite(value));
   if (index < 0) return;
