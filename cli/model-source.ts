@@ -92,7 +92,7 @@ export async function openX3dSource(
   const checkpoint = await openCheckpointFile(weights, { signal, log });
   try {
     if (named || identifyX3d(checkpoint) !== undefined) {
-      return { config: sized(named ?? x3dFromCheckpoint(checkpoint)), checkpoint };
+      return { config: named ? sized(named) : x3dFromCheckpoint(checkpoint, imageSize), checkpoint };
     }
   } catch (error) {
     await checkpoint.close();

@@ -73,7 +73,8 @@ export const run = defineCommand({
   async run({ values, signal, log, progress }) {
     const seed = syntheticSeed('--input', values.input);
     const input = seed === undefined ? await openSafetensors(await fileSource(values.input), { signal }) : undefined;
-    const { model, weights, heads, input_size: size } = values;
+    const { model, weights, heads } = values;
+    const size = values.input_size ?? sizeOfVideos(input);
     const options = { model, weights, heads, metadata: input?.metadata, signal, log };
     const network = (await openX3d(options, size)) ?? (await openStam(options, size));
     const { checkpoint, videoShape } = network;
@@ -117,6 +118,11 @@ export const run = defineCommand({
     device.dispose();
   },
 });
+
+/** S of frames [V, 3, F, S, S]; of frames of another rank the weights tell. */
+function sizeOfVideos(input: Checkpoint | undefined): number | undefined {
+  return input?.tensors.get('frames')?.shape[4];
+}
 
 /** A network and its weights, not yet on a device. */
 interface Network {

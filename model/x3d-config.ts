@@ -89,11 +89,12 @@ interface TensorShapes {
 }
 
 /**
- * Reads the configuration off a checkpoint's shapes. They do not tell sizes of frames: those are the published model's that has such
- * shapes (X3D-XS, S and M are the same network; it is taken for M), else 16 frames of 224 and a window of all that is left of them.
- * Throws missing-tensor or shape-mismatch, naming the tensor, when it is no X3D.
+ * Reads the configuration off a checkpoint's shapes, for frames of `imageSize`. What shapes do not tell are the published model's that
+ * has such shapes (X3D-XS, S and M are one network, which is taken for M): how many frames there are, and of which size the window is;
+ * else there are 16 and it is all that is left of them. Throws missing-tensor or shape-mismatch, naming the tensor, when it is no X3D,
+ * and bad-input for frames that are too small.
  */
-export function x3dFromCheckpoint(checkpoint: TensorShapes): X3dConfig {
+export function x3dFromCheckpoint(checkpoint: TensorShapes, imageSize?: number): X3dConfig {
   const of = (name: string, rank: number) => shapeOf(checkpoint, name, rank);
   const [stem] = of('blocks.0.conv.conv_xy.weight', 5);
   const stages = [1, 2, 3, 4].map((stage): X3dStage => {
@@ -106,8 +107,8 @@ export function x3dFromCheckpoint(checkpoint: TensorShapes): X3dConfig {
   const [classes, projected] = of('blocks.5.proj.weight', 2);
   const sizes = { stem, stages, pooled, projected };
   const known = [...x3dConfigs.values()].find((config) => sameSizes(config, sizes));
-  const { imageSize, frames, window, epsilon } = known ?? published(2, 2.2, 224);
-  return { imageSize, frames, ...sizes, window, classes, epsilon };
+  if (known) return atSize({ ...known, classes }, imageSize ?? known.imageSize);
+  return { ...published(2, 2.2, imageSize ?? 224), ...sizes, classes };
 }
 
 /** The published name of a configuration, whatever its frames' size, else its measures. */
