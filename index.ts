@@ -74,13 +74,13 @@ export type {
   StamSource,
   StamStream,
 } from './model/load.ts';
+export type { LoadProgress } from './model/network.ts';
 export type { PictureSource } from './model/pictures.ts';
 export type { DType } from './model/planner.ts';
 export type { Prediction } from './model/predictions.ts';
 export type { DecodedFrames } from './model/preprocess.ts';
 export type { Sampling } from './model/sampling.ts';
 export { samplingOf } from './model/sampling.ts';
-export type { LoadProgress } from './model/stam-model.ts';
 export type { StreamFrame } from './model/stream.ts';
 export { weightShapes } from './model/weights.ts';
 export type {

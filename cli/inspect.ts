@@ -1,6 +1,7 @@
 // stam inspect: what a checkpoint holds. Reads no tensor, so it is quick for files of any size.
 import type { Checkpoint } from '../loaders/checkpoint.ts';
 import { identify } from '../model/config.ts';
+import { identifyX3d } from '../model/x3d-config.ts';
 import { checkpointFile, openCheckpointFile } from './checkpoint-file.ts';
 import { defineCommand } from './command.ts';
 import { formatBytes, formatNumber, formatTable } from './table.ts';
@@ -58,7 +59,7 @@ function describe(checkpoint: Checkpoint): InspectReport {
   for (const { dtype } of tensors) tensorsByDtype.set(dtype, (tensorsByDtype.get(dtype) ?? 0) + 1);
   return {
     file: checkpoint.name,
-    model: identify(checkpoint) ?? null,
+    model: identify(checkpoint) ?? identifyX3d(checkpoint) ?? null,
     totals: {
       tensors: tensors.length,
       elements: sum(tensors.map(({ shape }) => shape.reduce((product, length) => product * length, 1))),

@@ -1,5 +1,5 @@
 // Loading and running a model as progress bars.
-import type { LoadProgress } from '../model/stam-model.ts';
+import type { LoadProgress } from '../model/network.ts';
 import type { Context } from './command.ts';
 import type { Progress } from './progress.ts';
 

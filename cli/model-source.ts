@@ -1,9 +1,12 @@
-// From the options --model, --weights and --heads to a configuration and a checkpoint.
+// From the options --model, --weights, --heads and --input_size to a configuration and a checkpoint.
 import type { Checkpoint } from '../loaders/checkpoint.ts';
 import { openSynthetic } from '../loaders/synthetic.ts';
 import type { StamConfig } from '../model/config.ts';
 import { configFromCheckpoint, configFromMetadata, namedConfig } from '../model/config.ts';
 import { weightShapes } from '../model/weights.ts';
+import type { X3dConfig } from '../model/x3d-config.ts';
+import { atSize, identifyX3d, x3dConfigs, x3dFromCheckpoint } from '../model/x3d-config.ts';
+import { x3dShapes } from '../model/x3d-weights.ts';
 import { openCheckpointFile } from './checkpoint-file.ts';
 import { type Context, UsageError } from './command.ts';
 
@@ -20,6 +23,11 @@ export function syntheticSeed(option: string, text: string): number | undefined 
   throw new UsageError(
     `${option}: not a seed; got '${text}', expected synthetic:SEED with SEED from 0 to ${2 ** 32 - 1}`,
   );
+}
+
+export interface X3dSource {
+  readonly config: X3dConfig;
+  readonly checkpoint: Checkpoint;
 }
 
 export interface ModelSourceOptions {
@@ -64,6 +72,34 @@ export async function openModelSource({
     );
   }
   return { config, checkpoint: openSynthetic(seed, weightShapes(config)) };
+}
+
+/**
+ * The same for an X3D on frames of this size, by default those it was trained on; undefined where name or weights are those of no X3D.
+ * The caller closes the checkpoint.
+ */
+export async function openX3dSource(
+  { model, weights, signal, log }: Omit<ModelSourceOptions, 'heads' | 'metadata'>,
+  imageSize?: number,
+): Promise<X3dSource | undefined> {
+  const named = x3dConfigs.get(model);
+  if (!named && model !== 'auto') return undefined;
+  const sized = (config: X3dConfig) => atSize(config, imageSize ?? config.imageSize);
+  const seed = syntheticSeed('--weights', weights);
+  if (seed !== undefined) {
+    return named && { config: sized(named), checkpoint: openSynthetic(seed, x3dShapes(named)) };
+  }
+  const checkpoint = await openCheckpointFile(weights, { signal, log });
+  try {
+    if (named || identifyX3d(checkpoint) !== undefined) {
+      return { config: named ? sized(named) : x3dFromCheckpoint(checkpoint, imageSize), checkpoint };
+    }
+  } catch (error) {
+    await checkpoint.close();
+    throw error;
+  }
+  await checkpoint.close();
+  return undefined;
 }
 
 function withHeads(config: StamConfig, heads: number | undefined): StamConfig {

@@ -1,18 +1,27 @@
 // stam run: raw tensors in, raw tensors out. What validates a model against another implementation.
+
+import type { Device } from '../engine/device.ts';
+import type { StorageType } from '../engine/dtype.ts';
 import { StamError } from '../engine/errors.ts';
-import { formatShape, sameShape } from '../engine/shape.ts';
+import type { RunOptions } from '../engine/program.ts';
+import type { Outputs } from '../engine/read-back.ts';
+import { elementCount, formatShape, sameShape } from '../engine/shape.ts';
+import type { Checkpoint } from '../loaders/checkpoint.ts';
 import { createFileSink, fileSource } from '../loaders/node-source.ts';
 import { openSafetensors } from '../loaders/safetensors.ts';
 import { writeSafetensors } from '../loaders/safetensors-writer.ts';
 import { unit } from '../loaders/synthetic.ts';
-import type { StamConfig } from '../model/config.ts';
-import { configName } from '../model/config.ts';
+import { configName, configs } from '../model/config.ts';
+import type { StamModelOptions } from '../model/stam-model.ts';
 import { StamModel } from '../model/stam-model.ts';
+import { x3dConfigs, x3dName } from '../model/x3d-config.ts';
+import { X3dModel } from '../model/x3d-model.ts';
 import { adapterOption, dtypeOption, openDevice } from './adapter.ts';
 import { checkpointFile } from './checkpoint-file.ts';
 import { defineCommand } from './command.ts';
 import { computeProgress, loadProgress } from './load-progress.ts';
-import { openModelSource, syntheticSeed } from './model-source.ts';
+import type { ModelSourceOptions } from './model-source.ts';
+import { openModelSource, openX3dSource, syntheticSeed } from './model-source.ts';
 
 interface Frames {
   readonly data: Float32Array<ArrayBuffer>;
@@ -29,7 +38,7 @@ export const run = defineCommand({
       type: 'string',
       placeholder: 'NAME|auto',
       default: 'auto',
-      description: "a published model, or auto: the weights' own configuration",
+      description: `a published model (${[...configs.keys(), ...x3dConfigs.keys()].join(', ')}), or auto: the weights' own configuration`,
     },
     weights: {
       type: 'string',
@@ -41,7 +50,8 @@ export const run = defineCommand({
       type: 'string',
       placeholder: 'FILE|synthetic:SEED',
       required: true,
-      description: 'a .safetensors file with `frames` [V F, 3, H, W] in 0..1, or one video made by rule',
+      description:
+        'a .safetensors file with `frames` in 0..1, [V F, 3, H, W] or for X3D [V, 3, F, H, W], or one video made by rule',
     },
     output: { type: 'string', placeholder: 'FILE', required: true, description: 'the .safetensors file to write' },
     heads: {
@@ -54,7 +64,8 @@ export const run = defineCommand({
       type: 'integer',
       minimum: 1,
       placeholder: 'S',
-      description: 'height and width of the frames; a STAM takes its own only',
+      description:
+        'height and width of the frames; a STAM takes its own only, an X3D by default those it was trained on',
     },
     dtype: dtypeOption,
     dump: { type: 'flag', description: 'writes every activation too, by PyTorch module name' },
@@ -64,29 +75,16 @@ export const run = defineCommand({
     const seed = syntheticSeed('--input', values.input);
     const input = seed === undefined ? await openSafetensors(await fileSource(values.input), { signal }) : undefined;
     const { model, weights, heads } = values;
-    const { config, checkpoint } = await openModelSource({
-      model,
-      weights,
-      heads,
-      metadata: input?.metadata,
-      signal,
-      log,
-    });
-    const size = values.input_size ?? config.imageSize;
-    if (size !== config.imageSize) {
-      throw new StamError('bad-input', {
-        where: '--input_size',
-        problem: 'the model takes another size',
-        got: `${size}`,
-        expected: `${config.imageSize}`,
-      });
-    }
-    const frames = input ? await readFrames(input, config, signal) : syntheticFrames(seed ?? 0, config);
+    const size = values.input_size ?? sizeOfVideos(input);
+    const options = { model, weights, heads, metadata: input?.metadata, signal, log };
+    const network = (await openX3d(options, size)) ?? (await openStam(options, size));
+    const { checkpoint, videoShape } = network;
+    const frames = input ? await readFrames(input, videoShape, signal) : syntheticFrames(seed ?? 0, videoShape);
     await input?.close();
 
     const device = await openDevice(values.adapter, log);
     const bar = loadProgress(progress);
-    const stam = await StamModel.load(device, config, checkpoint, {
+    const loaded = await network.load(device, {
       dtype: values.dtype,
       videos: frames.videos,
       signal,
@@ -97,11 +95,11 @@ export const run = defineCommand({
     await checkpoint.close();
 
     const computing = computeProgress(progress, 'computing');
-    const keep = values.dump ? () => true : (name: string) => name === 'frame_features' || name === 'video_features';
-    const outputs = await stam.run(frames.data, { keep, signal, onProgress: computing.update });
+    const keep = values.dump ? () => true : network.summarises;
+    const outputs = await loaded.run(frames.data, { keep, signal, onProgress: computing.update });
     computing.finish();
 
-    const shapes = stam.outputShapes(frames.videos, keep);
+    const shapes = loaded.outputShapes(frames.videos, keep);
     const tensors = [...outputs].map(([name, data]) => ({
       name,
       dtype: 'F32' as const,
@@ -110,37 +108,98 @@ export const run = defineCommand({
     }));
     const { adapter } = device.capabilities;
     const metadata = new Map([
-      ['model', configName(config) ?? 'custom'],
-      ['dtype', stam.storage],
+      ['model', network.name ?? 'custom'],
+      ['dtype', loaded.storage],
       ['adapter', adapter.description || adapter.device],
       ['weights', checkpoint.name],
     ]);
     await writeSafetensors(await createFileSink(values.output), tensors, metadata, signal);
     log(`${values.output}: ${tensors.map(({ name, shape }) => `${name} ${formatShape(shape)}`).join(', ')}`);
-    stam.dispose();
+    loaded.dispose();
     device.dispose();
   },
 });
 
-function syntheticFrames(seed: number, { frames, imageSize }: StamConfig): Frames {
-  return { data: unit(seed, 'frames', frames * 3 * imageSize * imageSize), videos: 1 };
+/** S of frames [V, 3, F, S, S]; of frames of another rank the weights tell. */
+function sizeOfVideos(input: Checkpoint | undefined): number | undefined {
+  return input?.tensors.get('frames')?.shape[4];
+}
+
+/** A network and its weights, not yet on a device. */
+interface Network {
+  readonly name: string | undefined;
+  readonly checkpoint: Checkpoint;
+  /** Of the frames of one video; a file holds whole numbers of it, one after another along the first dimension. */
+  readonly videoShape: readonly number[];
+  /** Which activations are written without --dump. */
+  readonly summarises: (activation: string) => boolean;
+  readonly load: (device: Device, options: StamModelOptions) => Promise<Loaded>;
+}
+
+/** What a model on a device is to this command. */
+interface Loaded {
+  readonly storage: StorageType;
+  run(
+    frames: Float32Array<ArrayBuffer>,
+    options: RunOptions & { readonly keep: (name: string) => boolean },
+  ): Promise<Outputs>;
+  outputShapes(videos: number, keep: (name: string) => boolean): ReadonlyMap<string, readonly number[]>;
+  dispose(): void;
+}
+
+async function openX3d(options: ModelSourceOptions, size: number | undefined): Promise<Network | undefined> {
+  const source = await openX3dSource(options, size);
+  if (!source) return undefined;
+  const { config, checkpoint } = source;
+  const { frames, imageSize } = config;
+  return {
+    name: x3dName(config),
+    checkpoint,
+    videoShape: [1, 3, frames, imageSize, imageSize],
+    summarises: (name) => name.endsWith('.mean'),
+    load: (device, { dtype, videos, signal, onProgress, onNotice }) =>
+      X3dModel.load(device, config, checkpoint, { dtype, videos, signal, onProgress, onNotice }),
+  };
+}
+
+async function openStam(options: ModelSourceOptions, size: number | undefined): Promise<Network> {
+  const { config, checkpoint } = await openModelSource(options);
+  const { frames, imageSize } = config;
+  if (size !== undefined && size !== imageSize) {
+    throw new StamError('bad-input', {
+      where: '--input_size',
+      problem: 'the model takes another size',
+      got: `${size}`,
+      expected: `${imageSize}`,
+    });
+  }
+  return {
+    name: configName(config),
+    checkpoint,
+    videoShape: [frames, 3, imageSize, imageSize],
+    summarises: (name) => name === 'frame_features' || name === 'video_features',
+    load: (device, loading) => StamModel.load(device, config, checkpoint, loading),
+  };
+}
+
+function syntheticFrames(seed: number, shape: readonly number[]): Frames {
+  return { data: unit(seed, 'frames', elementCount(shape)), videos: 1 };
 }
 
 async function readFrames(
   input: Awaited<ReturnType<typeof openSafetensors>>,
-  config: StamConfig,
+  [first, ...rest]: readonly number[],
   signal: AbortSignal,
 ): Promise<Frames> {
   const shape = input.tensors.get('frames')?.shape ?? [];
-  const videos = shape[0] / config.frames;
-  const { imageSize } = config;
-  if (sameShape(shape.slice(1), [3, imageSize, imageSize]) && Number.isInteger(videos) && videos > 0) {
+  const videos = shape[0] / first;
+  if (sameShape(shape.slice(1), rest) && Number.isInteger(videos) && videos > 0) {
     return { data: await input.read('frames', signal), videos };
   }
   throw new StamError('shape-mismatch', {
     where: `${input.name}: frames`,
     problem: input.tensors.has('frames') ? 'the frames do not fit the model' : 'there is no such tensor',
     got: formatShape(shape),
-    expected: `[V x ${config.frames}, 3, ${imageSize}, ${imageSize}]`,
+    expected: `[${first === 1 ? 'V' : `V x ${first}`}, ${rest.join(', ')}]`,
   });
 }

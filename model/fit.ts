@@ -31,22 +31,49 @@ const qkvBias = /^blocks\.\d+\.attn\.qkv\.bias$/;
 export function fitCheckpoint(source: FitSource, config: StamConfig): FittedSource {
   const shapes = weightShapes(config);
   const missing = [...shapes.keys()].filter((name) => !source.tensors.has(name));
-  const zeros = isFirstVersion(missing, shapes) ? missing : [];
+  const zeros = new Map(isFirstVersion(missing, shapes) ? missing.map((name) => [name, shapes.get(name) ?? []]) : []);
+  const notices = fitTensors(source, {
+    family: 'STAM',
+    model: describeConfig(config),
+    shapes,
+    isUnread: (name) => zeros.has(name),
+    identify: ({ name, tensors, metadata = new Map() }) => identify({ name, tensors, metadata }),
+  });
+  return withZeros(source, zeros, [
+    ...(zeros.size > 0
+      ? [`${source.name}: a checkpoint of STAM's first version: its qkv biases are taken as zeros`]
+      : []),
+    ...notices,
+  ]);
+}
+
+/** What a network needs of a checkpoint. */
+export interface Needs {
+  /** `STAM` */
+  readonly family: string;
+  /** For messages: `stam_16`. */
+  readonly model: string;
+  readonly shapes: ReadonlyMap<string, Shape>;
+  /** Tensors that nothing reads: they may be missing, or of any dtype. */
+  readonly isUnread: (name: string) => boolean;
+  /** Which model of the family a checkpoint is, if it is one. */
+  readonly identify: (checkpoint: FitSource) => string | undefined;
+}
+
+/** Throws as fitCheckpoint() does, which also says what is ignored; returns the notices of that. */
+export function fitTensors(source: FitSource, needs: Needs): string[] {
+  const { family, shapes, isUnread } = needs;
+  const missing = [...shapes.keys()].filter((name) => !source.tensors.has(name) && !isUnread(name));
   const modules = new Set([...shapes.keys()].map(moduleOf));
   const extra = [...source.tensors.keys()].filter((name) => !shapes.has(name));
   const ignored = extra.filter((name) => !modules.has(moduleOf(name)));
   const faults = [
-    ...(zeros.length > 0 ? [] : missing.map((name) => missingFault(name, shapes))),
-    ...[...shapes].flatMap(([name, shape]) => tensorFaults(name, shape, source)),
+    ...missing.map((name) => missingFault(name, shapes)),
+    ...[...shapes].flatMap(([name, shape]) => tensorFaults(name, shape, source, isUnread(name))),
     ...extra.filter((name) => modules.has(moduleOf(name))).map((name) => extraFault(name, source)),
   ];
-  if (faults.length > 0) throw misfit(faults, source, config);
-  return withZeros(source, new Map(zeros.map((name) => [name, shapes.get(name) ?? []])), [
-    ...(zeros.length > 0
-      ? [`${source.name}: a checkpoint of STAM's first version: its qkv biases are taken as zeros`]
-      : []),
-    ...(ignored.length > 0 ? [ignoredNotice(ignored, source)] : []),
-  ]);
+  if (faults.length > 0) throw misfit(faults, source, needs);
+  return ignored.length > 0 ? [ignoredNotice(ignored, source, family)] : [];
 }
 
 interface Fault {
@@ -66,14 +93,14 @@ function missingFault(name: string, shapes: ReadonlyMap<string, Shape>): Fault {
   return { code: 'missing-tensor', text: `${name} is missing, expected ${formatShape(shapes.get(name) ?? [])}` };
 }
 
-function tensorFaults(name: string, shape: Shape, source: TensorSource): Fault[] {
+function tensorFaults(name: string, shape: Shape, source: TensorSource, isUnread: boolean): Fault[] {
   const found = source.tensors.get(name);
   if (!found) return [];
   const type = `${found.dtype} ${formatBriefly(found.shape)}`;
   if (!sameShape(found.shape, shape)) {
     return [{ code: 'shape-mismatch', text: `${name} is ${type}, expected ${formatShape(shape)}` }];
   }
-  if (Object.hasOwn(floatTypeBytes, found.dtype)) return [];
+  if (isUnread || Object.hasOwn(floatTypeBytes, found.dtype)) return [];
   return [{ code: 'unsupported', text: `${name} is ${type}, expected ${Object.keys(floatTypeBytes).join(', ')}` }];
 }
 
@@ -81,22 +108,23 @@ function extraFault(name: string, source: TensorSource): Fault {
   return { code: 'bad-checkpoint', text: `${describeTensor(name, source)} is not of this model` };
 }
 
-function misfit(faults: readonly Fault[], source: FitSource, config: StamConfig): StamError {
-  const asked = describeConfig(config);
-  const isOf = identify({ name: source.name, tensors: source.tensors, metadata: source.metadata ?? new Map() });
-  const isAnother = isOf !== undefined && isOf !== asked;
+function misfit(faults: readonly Fault[], source: FitSource, { model, identify: ownName }: Needs): StamError {
+  const isOf = ownName(source);
+  const isAnother = isOf !== undefined && isOf !== model;
   const ordered = codes.flatMap((code) => faults.filter((fault) => fault.code === code));
   const count = faults.length === 1 ? '1 tensor does' : `${faults.length} tensors do`;
   return new StamError(ordered[0].code, {
     where: source.name,
-    problem: `${count} not fit ${asked}: ${list(ordered.map(({ text }) => text))}`,
+    problem: `${count} not fit ${model}: ${list(ordered.map(({ text }) => text))}`,
     hint: isAnother ? `by its tensors the file is ${isOf}: take that model, or auto` : undefined,
   });
 }
 
-function ignoredNotice(names: readonly string[], source: TensorSource): string {
+function ignoredNotice(names: readonly string[], source: TensorSource, family: string): string {
   const count =
-    names.length === 1 ? '1 tensor that STAM does not have is' : `${names.length} tensors that STAM does not have are`;
+    names.length === 1
+      ? `1 tensor that ${family} does not have is`
+      : `${names.length} tensors that ${family} does not have are`;
   return `${source.name}: ${count} ignored: ${list(names.map((name) => describeTensor(name, source)))}`;
 }
 

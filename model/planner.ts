@@ -19,15 +19,40 @@ export function chooseStorage(dtype: DType, { capabilities }: Device): StorageTy
   return capabilities.features.has('shader-f16') && !capabilities.adapter.software ? 'f16' : 'f32';
 }
 
-/** What stays the same from one plan of a model to the next. */
-export class Planner {
+/** What stays the same from one plan of a network to the next. */
+export abstract class NetworkPlanner {
   readonly device: Device;
-  readonly config: StamConfig;
   readonly storage: StorageType;
   /** Left out, kernels are chosen by rule. */
   choose: Choose | undefined;
   /** Which kernels are right on the device. */
   readonly selfCheck: SelfCheck;
+
+  constructor(device: Device, storage: StorageType, selfCheck?: SelfCheckOptions) {
+    this.device = device;
+    this.storage = storage;
+    this.selfCheck = new SelfCheck(device, selfCheck);
+  }
+
+  /** Everything on which the shapes of a graph depend: the name under which its tuning is kept. */
+  abstract use(videos: number): string;
+
+  abstract graph(videos: number, keep?: (name: string) => boolean): Graph;
+
+  /** A plan to look at. */
+  plan(videos: number, keep?: (name: string) => boolean): Plan {
+    return this.selfCheck.plan(this.graph(videos, keep), this.choose);
+  }
+
+  /** The plan of a graph of the same weights to run: its kernels have been tried on the device. */
+  async rightPlan(graph: Graph, signal?: AbortSignal): Promise<Plan> {
+    return await this.selfCheck.rightPlan(graph, this.choose, signal);
+  }
+}
+
+/** The plans of a STAM. */
+export class Planner extends NetworkPlanner {
+  readonly config: StamConfig;
   readonly #wanted: number;
 
   /** `wanted` is how many frames are to go through the spatial transformer at a time. */
@@ -37,14 +62,11 @@ export class Planner {
     storage: StorageType,
     { wanted = defaultFramesPerPass, selfCheck }: { wanted?: number | undefined; selfCheck?: SelfCheckOptions } = {},
   ) {
-    this.device = device;
+    super(device, storage, selfCheck);
     this.config = config;
-    this.storage = storage;
-    this.selfCheck = new SelfCheck(device, selfCheck);
     this.#wanted = wanted;
   }
 
-  /** Everything on which the shapes of a graph depend: the name under which its tuning is kept. */
   use(videos: number): string {
     return `stam ${JSON.stringify({ ...this.config, videos, storage: this.storage, framesPerPass: this.#wanted })}`;
   }
@@ -53,15 +75,5 @@ export class Planner {
     const { config, storage, device } = this;
     const pass = framesPerPass(config, { videos, storage, wanted: this.#wanted }, device.capabilities);
     return stamGraph(config, { videos, storage, framesPerPass: pass, keep });
-  }
-
-  /** A plan to look at. */
-  plan(videos: number, keep?: (name: string) => boolean): Plan {
-    return this.selfCheck.plan(this.graph(videos, keep), this.choose);
-  }
-
-  /** The plan of a graph of this model's weights to run: its kernels have been tried on the device. */
-  async rightPlan(graph: Graph, signal?: AbortSignal): Promise<Plan> {
-    return await this.selfCheck.rightPlan(graph, this.choose, signal);
   }
 }

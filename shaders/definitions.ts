@@ -1,9 +1,7 @@
 // What operators compute: one row of the result, in plain loops and double precision. The self-check compares kernels with it.
 // Operands are dense and row-major, under the names of the kernels' bindings.
 import type { NodeCheck } from '../engine/graph.ts';
-
-/** A function that linear() applies to its sums; 'gelu' is the exact one, by erf. */
-export type Activation = 'none' | 'gelu' | 'relu';
+import type { Activation } from './activations.ts';
 
 type Row = NodeCheck['row'];
 
@@ -18,6 +16,7 @@ const activations: Readonly<Record<Activation, (x: number) => number>> = {
   none: (x) => x,
   relu: (x) => Math.max(0, x),
   gelu: (x) => (x / 2) * (1 + erf(x / Math.SQRT2)),
+  swish: (x) => x / (1 + Math.exp(-x)),
 };
 
 /** The product of a row [K] and a column of a weight [N, K]. */
@@ -28,13 +27,19 @@ function dot(row: Float32Array, weight: Float32Array, column: number): number {
   return sum;
 }
 
-/** activation(input weight^T + bias) + residual: [M, K], [N, K], [N], [M, N] -> [M, N] */
-export function linearRow(n: number, k: number, activation: Activation): Row {
+/** activation(input weight^T + bias) + residual, or the activation of the sum: [M, K], [N, K], [N], [M, N] -> [M, N] */
+export function linearRow(
+  n: number,
+  k: number,
+  { activation, activateSum }: { activation: Activation; activateSum: boolean },
+): Row {
+  const activate = activations[activation];
   return ({ input, weight, bias, residual }, row) => {
     const left = input.subarray(row * k, (row + 1) * k);
     return Float64Array.from({ length: n }, (_, column) => {
       const sum = dot(left, weight, column) + (bias?.[column] ?? 0);
-      return activations[activation](sum) + (residual?.[row * n + column] ?? 0);
+      const added = residual?.[row * n + column] ?? 0;
+      return activateSum ? activate(sum + added) : activate(sum) + added;
     });
   };
 }

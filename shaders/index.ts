@@ -1,8 +1,15 @@
 // The operators: each adds one node to a graph.
+export type { Activation } from './activations.ts';
 export { add } from './add.ts';
 export type { AttentionOptions } from './attention.ts';
 export { attention } from './attention.ts';
-export type { Activation } from './definitions.ts';
+export type { AveragePoolOptions } from './average-pool.ts';
+export { averagePool } from './average-pool.ts';
+export type { DepthwiseOptions } from './depthwise.ts';
+export { depthwise } from './depthwise.ts';
+export type { FrameConvOptions } from './frame-conv.ts';
+export { frameConv } from './frame-conv.ts';
+export type { FrameRange } from './frame-range.ts';
 export type { LayerNormOptions } from './layer-norm.ts';
 export { layerNorm } from './layer-norm.ts';
 export type { LinearOptions, PatchEmbedOptions } from './matmul.ts';
@@ -12,5 +19,8 @@ export type { PixelFormat } from './pixels.ts';
 export { pictureBytes } from './pixels.ts';
 export type { Axis, ResampleOptions, Taps } from './resample.ts';
 export { byteLevels, resample, resampleTaps, resampleTexture, tapsInput } from './resample.ts';
+export type { SqueezeExciteOptions } from './squeeze-excite.ts';
+export { squeezeExcite } from './squeeze-excite.ts';
+export { tapLayout } from './taps.ts';
 export type { TokensOptions } from './tokens.ts';
 export { assembleTokens } from './tokens.ts';

@@ -1,32 +1,34 @@
 // linear and patchEmbed: the two operators that are matrix multiplications, in every kernel family that can run them.
 import type { Capabilities } from '../engine/device.ts';
 import type { StorageType } from '../engine/dtype.ts';
+import { StamError } from '../engine/errors.ts';
 import type { Graph, Value } from '../engine/graph.ts';
 import type { Kernel } from '../engine/kernel.ts';
-import { quads, rowCount } from '../engine/shape.ts';
-import type { Activation } from './definitions.ts';
+import { quads, rowCount, rowLength } from '../engine/shape.ts';
+import type { Activation } from './activations.ts';
+import { activationImports } from './activations.ts';
 import { linearRow, patchEmbedRow } from './definitions.ts';
 import { expectShape } from './expect.ts';
 import { fewRows, mostRows } from './few-rows.ts';
+import type { FrameRange } from './frame-range.ts';
 import type { Matmul } from './matmul-family.ts';
 import { matmulMatrix } from './matmul-matrix.ts';
 import { matmulRow } from './matmul-row.ts';
 import { matmulSubgroup } from './matmul-subgroup.ts';
 import { matmulTile } from './matmul-tile.ts';
-import gelu from './shared/activation-gelu.wgsl';
-import identity from './shared/activation-none.wgsl';
-import relu from './shared/activation-relu.wgsl';
 import biasAdd from './shared/bias-add.wgsl';
 import biasNone from './shared/bias-none.wgsl';
 import epilogueLinear from './shared/epilogue-linear.wgsl';
+import epilogueSum from './shared/epilogue-sum.wgsl';
 import epilogueTokens from './shared/epilogue-tokens.wgsl';
 import residualAdd from './shared/residual-add.wgsl';
 import residualNone from './shared/residual-none.wgsl';
+import rowsGated from './shared/rows-gated.wgsl';
 import rowsPatches from './shared/rows-patches.wgsl';
 import rowsPatchesOdd from './shared/rows-patches-odd.wgsl';
+import rowsPixels from './shared/rows-pixels.wgsl';
 import rowsPlain from './shared/rows-plain.wgsl';
-
-const activations: Readonly<Record<Activation, string>> = { none: identity, gelu, relu };
+import swish from './shared/swish.wgsl';
 
 /** Every kernel that can run a matmul on such a device, best guess first. */
 function kernels(capabilities: Capabilities, matmul: Matmul): Kernel[] {
@@ -48,27 +50,48 @@ export interface LinearOptions {
   readonly activation?: Activation;
   /** [..., N], added after the activation; its memory becomes the result's, so that nothing may read it afterwards. */
   readonly residual?: Value | undefined;
+  /** The residual is added before the activation. */
+  readonly activateSum?: boolean;
+  /** [V, K] in f32, for an input [V, ..., K]: what is multiplied is Swish(input * gate), as after squeeze and excitation. */
+  readonly gate?: Value | undefined;
+  /**
+   * Only some pixels of an input [V, T, H, W, K], as a pointwise convolution has it: every `stride`-th line and column, and of one
+   * video only these frames.
+   */
+  readonly pixels?: { readonly stride?: number; readonly frames?: FrameRange } | undefined;
   /** Storage type of the result; by default that of the input. */
   readonly result?: StorageType;
 }
 
 /** activation(input weight^T + bias) + residual: [..., K] -> [..., N]. Throws shape-mismatch when the shapes do not fit. */
 export function linear(graph: Graph, input: Value, options: LinearOptions): Value {
-  const { name, weight, bias, activation = 'none', residual, result = input.storage } = options;
+  const {
+    name,
+    weight,
+    bias,
+    activation = 'none',
+    residual,
+    activateSum = false,
+    gate,
+    result = input.storage,
+  } = options;
   const [n, k] = weight.shape;
-  const shape = [...input.shape.slice(0, -1), n];
   expectShape(name, input, [...input.shape.slice(0, -1), k]);
+  const source = rowSource(name, input, options);
+  const shape = [...source.shape, n];
   if (bias) expectShape(name, bias, [n]);
   if (residual) expectShape(name, residual, shape);
   const output = graph.activation(name, shape, result);
   const rows = rowCount(shape);
-  const finish = [bias ? 'bias' : '', activation === 'none' ? '' : activation, residual ? 'residual' : ''].filter(
-    Boolean,
-  );
+  const finish = [
+    source.label,
+    bias ? 'bias' : '',
+    ...(activateSum ? ['residual', activation] : [activation === 'none' ? '' : activation, residual ? 'residual' : '']),
+  ].filter(Boolean);
   graph.add({
     name,
     operator: 'linear',
-    inputs: { input, weight, ...(bias && { bias }), ...(residual && { residual }) },
+    inputs: { input, weight, ...(bias && { bias }), ...(residual && { residual }), ...(gate && { gate }) },
     outputs: { output },
     ...(residual && { takesOver: { output: 'residual' } }),
     flops: 2 * rows * n * k,
@@ -80,12 +103,12 @@ export function linear(graph: Graph, input: Value, options: LinearOptions): Valu
         n,
         k,
         label: finish.join(' '),
-        constants: {},
+        constants: source.constants,
         imports: {
-          rows: rowsPlain,
-          epilogue: epilogueLinear,
+          ...source.imports,
+          epilogue: activateSum ? epilogueSum : epilogueLinear,
           bias: bias ? biasAdd : biasNone,
-          activation: activations[activation],
+          ...activationImports(activation),
           residual: residual ? residualAdd : residualNone,
         },
       }),
@@ -98,10 +121,52 @@ export function linear(graph: Graph, input: Value, options: LinearOptions): Valu
           bias: operands['bias'],
           residual: operands['residual'],
         }),
-      row: linearRow(n, k, activation),
+      row: linearRow(n, k, { activation, activateSum }),
     },
   });
   return output;
+}
+
+interface RowSource extends Pick<Matmul, 'label' | 'constants' | 'imports'> {
+  /** Of the result, but for its channels. */
+  readonly shape: readonly number[];
+}
+
+/** Where linear() takes its rows from. Throws unsupported for pixels behind a gate. */
+function rowSource(name: string, input: Value, { gate, pixels }: LinearOptions): RowSource {
+  const before = input.shape.slice(0, -1);
+  if (gate && pixels)
+    throw new StamError('unsupported', { where: name, problem: 'pixels are not chosen behind a gate' });
+  if (gate) {
+    const [videos] = input.shape;
+    const k = rowLength(input.shape);
+    expectShape(name, gate, [videos, k]);
+    const rows = rowCount(input.shape) / videos;
+    const [label, constants] =
+      videos === 1
+        ? ['gate', { ONE_VIDEO: 1, GATE_QUADS: 1 }]
+        : [`gate every ${rows}`, { ONE_VIDEO: 0, GATE_QUADS: rows * quads(k) }];
+    return { shape: before, label, constants, imports: { rows: rowsGated, swish } };
+  }
+  if (!pixels) return { shape: before, label: '', constants: {}, imports: { rows: rowsPlain } };
+  const [videos, frames, height, width] = before;
+  const { stride = 1, frames: { start, count } = { start: 0, count: frames } } = pixels;
+  const isWhole = start === 0 && count === frames;
+  if (!isWhole) expectShape(name, input, [1, ...input.shape.slice(1)]);
+  const [outHeight, outWidth] = [Math.ceil(height / stride), Math.ceil(width / stride)];
+  return {
+    shape: [videos, count, outHeight, outWidth],
+    label: `${height}x${width}${stride > 1 ? ` every ${stride}` : ''}${start > 0 ? ` from ${start}` : ''}`,
+    constants: {
+      FIRST_FRAME: start,
+      STRIDE: stride,
+      HEIGHT: height,
+      WIDTH: width,
+      OUT_HEIGHT: outHeight,
+      OUT_WIDTH: outWidth,
+    },
+    imports: { rows: rowsPixels },
+  };
 }
 
 /** What patchEmbed() takes beside the frames. */
@@ -160,7 +225,7 @@ export function patchEmbed(graph: Graph, frames: Value, options: PatchEmbedOptio
           rows: patch % 4 === 0 ? rowsPatches : rowsPatchesOdd,
           ...(tokens
             ? { epilogue: epilogueTokens }
-            : { epilogue: epilogueLinear, bias: biasAdd, activation: identity, residual: residualNone }),
+            : { epilogue: epilogueLinear, bias: biasAdd, ...activationImports('none'), residual: residualNone }),
         },
       }),
     check: {

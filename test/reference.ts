@@ -24,9 +24,10 @@ export const activations = {
   none: (x: number) => x,
   relu: (x: number) => Math.max(0, x),
   gelu: (x: number) => 0.5 * x * (1 + erf(x / Math.SQRT2)),
+  swish: (x: number) => x / (1 + Math.exp(-x)),
 };
 
-/** [M, K], [N, K] -> [M, N]: activation(input weight^T + bias) + residual */
+/** [M, K], [N, K] -> [M, N]: activation(input weight^T + bias) + residual, or activation of the whole sum */
 export function linear(
   input: Numbers,
   weight: Numbers,
@@ -35,8 +36,10 @@ export function linear(
     bias,
     activation = 'none',
     residual,
-  }: { k: number; bias?: Numbers; activation?: keyof typeof activations; residual?: Numbers },
+    activateSum = false,
+  }: { k: number; bias?: Numbers; activation?: keyof typeof activations; residual?: Numbers; activateSum?: boolean },
 ): Float64Array {
+  const activate = activations[activation];
   const m = input.length / k;
   const n = weight.length / k;
   const output = new Float64Array(m * n);
@@ -44,7 +47,8 @@ export function linear(
     for (let column = 0; column < n; column++) {
       let sum = bias ? bias[column] : 0;
       for (let i = 0; i < k; i++) sum += input[row * k + i] * weight[column * k + i];
-      output[row * n + column] = activations[activation](sum) + (residual ? residual[row * n + column] : 0);
+      const added = residual ? residual[row * n + column] : 0;
+      output[row * n + column] = activateSum ? activate(sum + added) : activate(sum) + added;
     }
   }
   return output;

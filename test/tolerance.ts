@@ -22,3 +22,11 @@ export function storageTolerance(storage: StorageType, magnitude: number): numbe
 export function expTolerance(largestArgument: number): number {
   return (3 + 2 * largestArgument) * 2 * unit.f32;
 }
+
+/**
+ * Swish(x) = x s of an x that is right: an error of exp moves it by |x| s (1 - s) (3 + 2|x|) units, which is at most 4 u; a sum, a
+ * division (2.5 units) and a product move it by 8 u of its magnitude.
+ */
+export function swishTolerance(magnitude: number): number {
+  return (4 + 8 * magnitude) * unit.f32;
+}

@@ -1,0 +1,317 @@
+// A network with its weights on a device: a program for any number of videos, and the queue of runs. What a network is fed is its own
+// model's to know.
+import { unlessAborted } from '../engine/abort.ts';
+import type { Device } from '../engine/device.ts';
+import type { StorageType } from '../engine/dtype.ts';
+import { StamError, throwIfAborted } from '../engine/errors.ts';
+import type { Graph } from '../engine/graph.ts';
+import { rowLayout } from '../engine/layout.ts';
+import type { Plan } from '../engine/plan.ts';
+import type { RunInputs, RunOptions } from '../engine/program.ts';
+import { Program } from '../engine/program.ts';
+import type { Outputs } from '../engine/read-back.ts';
+import type { DroppedKernel, SelfCheckOptions } from '../engine/self-check.ts';
+import { elementCount } from '../engine/shape.ts';
+import type { TextStore } from '../engine/text-store.ts';
+import { chooseTuned } from '../engine/tuner.ts';
+import type { TuneMode, TuningOutcome } from '../engine/tuning.ts';
+import { obtainTuning } from '../engine/tuning.ts';
+import type { TensorSource } from '../engine/weights.ts';
+import { Weights } from '../engine/weights.ts';
+import type { DType, NetworkPlanner } from './planner.ts';
+
+/** What loading is at: bytes of weights read, problems tuned, bytes of weights in GPU memory, or pipelines compiled. */
+export interface LoadProgress {
+  readonly stage: 'download' | 'tune' | 'upload' | 'compile' | 'ready';
+  readonly loaded: number;
+  readonly total: number;
+}
+
+/** What loading any network takes; everything may be left out. */
+export interface NetworkOptions {
+  readonly dtype?: DType | undefined;
+  /** V of the program that is made ready while loading; others are made when first asked for. */
+  readonly videos?: number | undefined;
+  /** How kernels are chosen; 'cached' by default. */
+  readonly tune?: TuneMode | undefined;
+  /** Whether each kernel runs once on a small problem before it is used; true by default. One that is wrong here is replaced. */
+  readonly selfCheck?: boolean | undefined;
+  /** Where tunings are kept; by default where this environment keeps such things. */
+  readonly tuningStore?: TextStore | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
+  /** Told what was made up for the checkpoint or left out of it, and of kernels that fail the self-check: a sentence each. */
+  readonly onNotice?: ((text: string) => void) | undefined;
+}
+
+/** Times of the stages of loading, in milliseconds. Compiling and the self-check overlap the upload. */
+export interface LoadTimes {
+  readonly tuneMs: number;
+  readonly uploadMs: number;
+  readonly compileMs: number;
+  readonly checkMs: number;
+  readonly totalMs: number;
+}
+
+/** How a run is watched and ended, and which activations it is to give beside the logits. */
+export type NetworkRunOptions = RunOptions & { readonly keep?: ((name: string) => boolean) | undefined };
+
+/** What a run begins with, once it is its turn. */
+export type Feed = (
+  signal: AbortSignal | undefined,
+) => Promise<{ readonly videos: number; readonly inputs: RunInputs }>;
+
+/** What a planner is to do about the self-check. */
+export function selfCheckOf({ selfCheck, onNotice }: NetworkOptions): SelfCheckOptions {
+  return { enabled: selfCheck ?? true, onDrop: (dropped) => onNotice?.(droppedNotice(dropped)) };
+}
+
+/** Runs submitted at a time: while one computes, the pixels of the next are on their way. */
+const maxInFlight = 2;
+
+const ignore = () => undefined;
+
+export class Network {
+  readonly device: Device;
+  readonly storage: StorageType;
+  /** Where the choice of kernels comes from, and what was tried. */
+  readonly tuning: TuningOutcome;
+  readonly #planner: NetworkPlanner;
+  readonly #weights: Weights;
+  readonly #notices: readonly string[];
+  readonly #programs = new Map<number, Promise<Program>>();
+  /** Those that are made. */
+  readonly #ready = new Map<number, Program>();
+  /** Those of runs that keep activations. */
+  readonly #passing = new Set<Program>();
+  #loadTimes: LoadTimes = { tuneMs: 0, uploadMs: 0, compileMs: 0, checkMs: 0, totalMs: 0 };
+  /** Settles when the runs asked for so far are submitted: the GPU takes them in order. */
+  #submitted: Promise<unknown> = Promise.resolve();
+  /** Runs that are not over; each settles when its run is, whatever its outcome. */
+  readonly #inFlight: Promise<unknown>[] = [];
+  readonly #disposal = new AbortController();
+
+  private constructor(planner: NetworkPlanner, tuning: TuningOutcome, weights: Weights, notices: readonly string[]) {
+    this.device = planner.device;
+    this.storage = planner.storage;
+    this.tuning = tuning;
+    this.#planner = planner;
+    this.#weights = weights;
+    this.#notices = notices;
+  }
+
+  /**
+   * Chooses kernels, then uploads the weights and meanwhile compiles and checks the kernels. `notices` is what is to be said of the
+   * checkpoint. Frees everything when it fails or is aborted.
+   */
+  static async load(
+    planner: NetworkPlanner,
+    source: TensorSource,
+    notices: readonly string[],
+    { videos = 1, tune: mode = 'cached', tuningStore: store, signal, onProgress, onNotice }: NetworkOptions,
+  ): Promise<Network> {
+    const begin = performance.now();
+    const { device } = planner;
+    for (const notice of notices) onNotice?.(notice);
+    const onTuned = (loaded: number, total: number) => onProgress?.({ stage: 'tune', loaded, total });
+    const tuningOptions = { mode, use: planner.use(videos), store, signal, onProgress: onTuned };
+    const tuning = await unlessAborted(obtainTuning(device, planner.graph(videos), tuningOptions), signal);
+    planner.choose = chooseTuned(tuning.tuning);
+    const chosen = performance.now();
+    let compileMs = 0;
+    const stop = new AbortController();
+    const until = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+    const planned = planner.rightPlan(planner.graph(videos), until).then(async (plan) => {
+      const kernels = plan.commands.flatMap((command) => (command.kind === 'dispatch' ? [command] : []));
+      await Promise.all(kernels.map(({ kernel, resolved }) => device.pipelines.compile(kernel, resolved)));
+      compileMs = performance.now() - chosen - planner.selfCheck.ms;
+      onProgress?.({ stage: 'compile', loaded: kernels.length, total: kernels.length });
+      return plan;
+    });
+    planned.catch(ignore); // awaited below; until then an upload that fails first must not leave it unhandled
+    const report = (loaded: number, total: number) => onProgress?.({ stage: 'upload', loaded, total });
+    const uploading = Weights.upload(device, source, planner.plan(videos).weights, { signal, onProgress: report });
+    const weights = await uploading.catch(async (error) => {
+      stop.abort();
+      await planned.catch(ignore); // it frees what it took
+      throw error;
+    });
+    const uploadMs = performance.now() - chosen;
+    const network = new Network(planner, tuning, weights, notices);
+    try {
+      const plan = await unlessAborted(planned, signal);
+      await unlessAborted(network.#program(videos, plan), signal);
+      throwIfAborted(signal);
+    } catch (error) {
+      network.dispose();
+      throw error;
+    }
+    const checkMs = planner.selfCheck.ms;
+    network.#loadTimes = { tuneMs: tuning.ms, uploadMs, compileMs, checkMs, totalMs: performance.now() - begin };
+    onProgress?.({ stage: 'ready', loaded: 1, total: 1 });
+    return network;
+  }
+
+  get loadTimes(): LoadTimes {
+    return this.#loadTimes;
+  }
+
+  /** What was made up for the checkpoint or left out of it, and which kernels failed the self-check so far. */
+  get notices(): readonly string[] {
+    return [...this.#notices, ...this.#planner.selfCheck.dropped.map(droppedNotice)];
+  }
+
+  /** How many kernels were tried on the device and what came of it, for people. */
+  get selfCheck(): string {
+    return this.#planner.selfCheck.summary;
+  }
+
+  get weightBytes(): number {
+    return this.#weights.bytes;
+  }
+
+  /** Aborted, with the reason, when this is disposed of. */
+  get disposal(): AbortSignal {
+    return this.#disposal.signal;
+  }
+
+  /** The program for V videos; it is made when first asked for and kept. */
+  program(videos: number): Promise<Program> {
+    this.check();
+    return unlessAborted(this.#program(videos), this.disposal);
+  }
+
+  /** The program for V videos if it has been made. */
+  readyProgram(videos: number): Program | undefined {
+    this.check();
+    return this.#ready.get(videos);
+  }
+
+  /** A program of another graph on these weights, which is the caller's to dispose of. */
+  async createProgram(graph: Graph, signal?: AbortSignal): Promise<Program> {
+    const plan = await this.#planner.rightPlan(graph, signal);
+    this.check();
+    return await Program.create(this.device, plan, this.#weights);
+  }
+
+  /**
+   * Runs on what `feed` gives, which is asked when it is the run's turn -> `logits` and whatever else `keep` asks for. Runs may overlap;
+   * they are submitted one after another, the next while one computes. Throws unsupported for logits that are no finite numbers, unless
+   * `keep` asks for activations, which may tell why. A run that is aborted rejects at once, and so does every run on disposal.
+   */
+  run(feed: Feed, options: NetworkRunOptions = {}): Promise<Outputs> {
+    const before = this.#inFlight.slice(-maxInFlight)[0] ?? Promise.resolve();
+    const turn = unlessAborted(Promise.all([this.#submitted, before]), options.signal, this.disposal);
+    const submitted = unlessAborted(
+      turn.then(() => this.#submit(feed, options)),
+      options.signal,
+    );
+    this.#submitted = Promise.allSettled([this.#submitted, submitted]);
+    const work = submitted.then(async (read) => {
+      const outputs = await read();
+      if (!options.keep) expectFinite(outputs, this.storage);
+      return outputs;
+    });
+    const result = unlessAborted(this.device.settle(work), options.signal, this.disposal);
+    const over = result.then(ignore, ignore);
+    this.#inFlight.push(over);
+    void over.then(() => this.#inFlight.splice(this.#inFlight.indexOf(over), 1));
+    return result;
+  }
+
+  /** Shapes of what run() returns with this `keep`. */
+  outputShapes(videos: number, keep?: (name: string) => boolean): Map<string, readonly number[]> {
+    const { outputs } = this.#planner.plan(videos, keep);
+    return new Map([...outputs].map(([name, { shape }]) => [name, shape]));
+  }
+
+  /** Throws disposed once this was disposed of. */
+  check(): void {
+    throwIfAborted(this.disposal);
+  }
+
+  /** Frees everything; runs that are not over reject with `reason`, by default disposed. */
+  dispose(reason = new StamError('disposed', { where: 'model', problem: 'it was disposed of' })): void {
+    if (this.disposal.aborted) return;
+    this.#disposal.abort(reason);
+    for (const program of this.#passing) program.dispose();
+    for (const program of this.#programs.values()) {
+      program.then(
+        (made) => made.dispose(),
+        () => undefined,
+      );
+    }
+    this.#weights.dispose();
+  }
+
+  /** Settles when everything is submitted, with what waits for the outputs. */
+  async #submit(feed: Feed, { keep, ...options }: NetworkRunOptions): Promise<() => Promise<Outputs>> {
+    this.check();
+    throwIfAborted(options.signal);
+    const { videos, inputs } = await feed(options.signal);
+    if (!keep) return await (await this.#program(videos)).submit(inputs, options);
+    const program = await this.createProgram(this.#planner.graph(videos, keep), options.signal);
+    this.#passing.add(program);
+    return async () => {
+      try {
+        this.check();
+        return await program.run(inputs, options);
+      } finally {
+        this.#passing.delete(program);
+        program.dispose();
+      }
+    };
+  }
+
+  #program(videos: number, known?: Plan): Promise<Program> {
+    this.check();
+    let program = this.#programs.get(videos);
+    if (!program) {
+      program = known
+        ? Program.create(this.device, known, this.#weights)
+        : this.createProgram(this.#planner.graph(videos));
+      program.then(
+        (made) => this.#ready.set(videos, made),
+        () => this.#programs.delete(videos),
+      );
+      this.#programs.set(videos, program);
+    }
+    return program;
+  }
+}
+
+function droppedNotice({ kernel, why }: DroppedKernel): string {
+  return `the self-check dropped ${kernel}: ${why}`;
+}
+
+/** Numbers that overflowed become infinities and then NaN, which compare with nothing: any class would pass for the best. */
+function expectFinite(outputs: Outputs, storage: StorageType): void {
+  const logits = outputs.get('logits') ?? new Float32Array();
+  const index = logits.findIndex((value) => !Number.isFinite(value));
+  if (index < 0) return;
+  throw new StamError('unsupported', {
+    where: 'logits',
+    problem: 'they are not finite numbers',
+    got: `${logits[index]} at ${index}`,
+    hint:
+      storage === 'f16'
+        ? "weights, activations or frames may be too large for f16: load with dtype 'f32'"
+        : 'the weights or the frames may hold what is no number',
+  });
+}
+
+/** V of a run's frames, `perVideo` being the shape of one's. Throws bad-input for what is no whole number of videos. */
+export function videosIn(frames: Float32Array | GPUBuffer, perVideo: readonly number[]): number {
+  const [length, size, unit] =
+    frames instanceof Float32Array
+      ? [frames.length, elementCount(perVideo), 'elements']
+      : [frames.size, 4 * rowLayout.elements(perVideo), 'bytes'];
+  const videos = length / size;
+  if (Number.isInteger(videos) && videos > 0) return videos;
+  throw new StamError('bad-input', {
+    where: 'frames',
+    problem: 'not a whole number of videos',
+    got: `${length} ${unit}`,
+    expected: `a multiple of ${size} ([V, ${perVideo.join(', ')}])`,
+  });
+}

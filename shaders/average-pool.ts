@@ -1,0 +1,76 @@
+// averagePool: means over windows of frames, lines and columns.
+import type { StorageType } from '../engine/dtype.ts';
+import { StamError } from '../engine/errors.ts';
+import type { Graph, Value } from '../engine/graph.ts';
+import { linearGrid } from '../engine/kernel.ts';
+import { elementCount, formatShape, quads } from '../engine/shape.ts';
+import source from './average-pool.wgsl';
+import resultF32 from './shared/result-f32.wgsl';
+import resultSame from './shared/result-same.wgsl';
+import { storageOf } from './storage.ts';
+
+/** What averagePool() takes beside its input. */
+export interface AveragePoolOptions {
+  readonly name: string;
+  /** Frames, lines and columns of a window; windows begin at every place where they fit. */
+  readonly window: readonly [number, number, number];
+  /** Storage type of the result; by default that of the input. */
+  readonly result?: StorageType;
+}
+
+/**
+ * Means over all windows of a size, the stride being one: [V, T, H, W, C] -> [V, T - kT + 1, H - kH + 1, W - kW + 1, C].
+ * Throws shape-mismatch for a window larger than the input.
+ */
+export function averagePool(graph: Graph, input: Value, options: AveragePoolOptions): Value {
+  const { name, window, result = input.storage } = options;
+  const [videos, frames, height, width, channels] = input.shape;
+  const [kt, kh, kw] = window;
+  if (kt > frames || kh > height || kw > width) {
+    throw new StamError('shape-mismatch', {
+      where: name,
+      problem: 'the window is larger than what it is to slide over',
+      got: formatShape(window),
+      expected: `at most ${formatShape([frames, height, width])}`,
+    });
+  }
+  const places = [frames - kt + 1, height - kh + 1, width - kw + 1];
+  const shape = [videos, ...places, channels];
+  const output = graph.activation(name, shape, result);
+  const count = videos * elementCount(places);
+  graph.add({
+    name,
+    operator: 'averagePool',
+    inputs: { input },
+    outputs: { output },
+    flops: elementCount(window) * elementCount(shape),
+    candidates: (capabilities) => {
+      const storage = storageOf(input.storage, capabilities);
+      const [across, down] = linearGrid(count);
+      return [
+        {
+          name: 'average-pool',
+          variant: `${storage.label}${result === input.storage ? '' : `-${result}`} ${window.join('x')} of ${videos}x${frames}x${height}x${width}x${channels}`,
+          source,
+          imports: { storage: storage.text, result: result === input.storage ? resultSame : resultF32 },
+          constants: {
+            PLACES: count,
+            T: frames,
+            HEIGHT: height,
+            WIDTH: width,
+            OUT_T: places[0],
+            OUT_HEIGHT: places[1],
+            OUT_WIDTH: places[2],
+            KH: kh,
+            KW: kw,
+            QUADS: quads(channels),
+          },
+          params: { window: elementCount(window) },
+          workgroups: [Math.ceil(quads(channels) / 16), across, down],
+          features: storage.features,
+        },
+      ];
+    },
+  });
+  return output;
+}

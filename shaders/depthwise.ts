@@ -1,0 +1,162 @@
+// depthwise: a convolution over frames, lines and columns in which each channel has a filter of its own.
+import type { Capabilities } from '../engine/device.ts';
+import { StamError } from '../engine/errors.ts';
+import type { Graph, Value } from '../engine/graph.ts';
+import type { Kernel } from '../engine/kernel.ts';
+import { linearGrid } from '../engine/kernel.ts';
+import { elementCount, quads } from '../engine/shape.ts';
+import type { Activation } from './activations.ts';
+import { activationImports } from './activations.ts';
+import source from './depthwise.wgsl';
+import { expectShape } from './expect.ts';
+import type { FrameRange } from './frame-range.ts';
+import biasAdd from './shared/bias-add.wgsl';
+import biasNone from './shared/bias-none.wgsl';
+import { storageOf } from './storage.ts';
+
+/** What depthwise() takes beside its input. */
+export interface DepthwiseOptions {
+  readonly name: string;
+  /** [C, 1, kT, kH, kW] in f32, in tapLayout; odd sizes. */
+  readonly weight: Value;
+  /** [C] in f32. */
+  readonly bias?: Value | undefined;
+  readonly activation?: Activation;
+  /** Of lines and columns; 1 by default. Frames are never skipped. */
+  readonly stride?: number;
+  /**
+   * Makes only frames `make` of the result `into`, [1, T, H', W', C], from an input that holds frames `held` of T: those of `make` and the
+   * (kT - 1) / 2 before and after them, as far as there are such.
+   */
+  readonly window?: { readonly into: Value; readonly make: FrameRange; readonly held: FrameRange } | undefined;
+}
+
+/** Columns and frames of an invocation: more of them make more of each load, fewer make more invocations. */
+const tiles = [
+  { columns: 4, frames: 16 },
+  { columns: 4, frames: 4 },
+  { columns: 2, frames: 8 },
+] as const;
+
+/** Invocations that keep a large GPU busy. */
+const busyInvocations = 2 ** 16;
+
+/**
+ * activation(convolution of each channel with its own filter + bias), zeros around the input: [V, T, H, W, C] -> [V, T, H', W', C], where
+ * H' = ceil(H / stride). Throws shape-mismatch when the shapes do not fit.
+ */
+export function depthwise(graph: Graph, input: Value, options: DepthwiseOptions): Value {
+  const { name, weight, bias, activation = 'none', stride = 1, window } = options;
+  const [videos, held, height, width, channels] = input.shape;
+  const [, , ...kernel] = weight.shape;
+  if (kernel.length !== 3 || kernel.some((size) => size % 2 === 0)) {
+    throw new StamError('shape-mismatch', {
+      where: name,
+      problem: 'a filter has three odd sizes',
+      got: `[${weight.shape.join(', ')}]`,
+    });
+  }
+  expectShape(name, weight, [channels, 1, ...kernel]);
+  if (bias) expectShape(name, bias, [channels]);
+  const frames = window?.into.shape[1] ?? held;
+  const shape = [videos, frames, Math.ceil(height / stride), Math.ceil(width / stride), channels];
+  if (window) {
+    expectShape(name, window.into, [1, ...shape.slice(1)]);
+    expectShape(name, input, [1, window.held.count, height, width, channels]);
+  }
+  const output = window?.into ?? graph.activation(name, shape, input.storage);
+  const make = window?.make ?? { start: 0, count: frames };
+  const problem: Depthwise = {
+    kernel,
+    stride,
+    shape,
+    height,
+    width,
+    make,
+    held: window?.held ?? { start: 0, count: frames },
+    label: [bias ? 'bias' : '', activation === 'none' ? '' : activation].filter(Boolean).join(' '),
+    imports: { bias: bias ? biasAdd : biasNone, ...activationImports(activation) },
+  };
+  graph.add({
+    name,
+    operator: 'depthwise',
+    inputs: { input, weight, ...(bias && { bias }) },
+    outputs: { output },
+    flops: (2 * elementCount(kernel) * elementCount(shape) * make.count) / frames,
+    candidates: (capabilities) => kernels(capabilities, input, problem),
+  });
+  return output;
+}
+
+interface Depthwise {
+  /** kT, kH, kW */
+  readonly kernel: readonly number[];
+  readonly stride: number;
+  /** Of the whole result. */
+  readonly shape: readonly number[];
+  readonly height: number;
+  readonly width: number;
+  readonly make: FrameRange;
+  readonly held: FrameRange;
+  readonly label: string;
+  readonly imports: Readonly<Record<string, string>>;
+}
+
+function kernels(capabilities: Capabilities, input: Value, problem: Depthwise): Kernel[] {
+  const { kernel, stride, shape, height, width, make, held, label } = problem;
+  const [videos, frames, outHeight, outWidth, channels] = shape;
+  const [kt, kh, kw] = kernel;
+  const storage = storageOf(input.storage, capabilities);
+  const offered = tiles.map((tile): Kernel & { readonly invocations: number } => {
+    const parts = Math.ceil(make.count / tile.frames);
+    const invocations = videos * parts * outHeight * Math.ceil(outWidth / tile.columns) * quads(channels);
+    const sums = kt * tile.columns;
+    return {
+      name: 'depthwise',
+      tile: `${tile.columns} columns, ${tile.frames} frames`,
+      variant:
+        `${tile.columns}x${tile.frames} ${storage.label} ${kt}x${kh}x${kw}${stride > 1 ? ` every ${stride}` : ''} ${label}`.trim(),
+      source,
+      imports: { ...problem.imports, storage: storage.text },
+      constants: {
+        KT: kt,
+        KH: kh,
+        KW: kw,
+        TAPS: kt * kh * kw,
+        T_PAD: (kt - 1) / 2,
+        PAD: (kh - 1) / 2,
+        STRIDE: stride,
+        COLUMNS: tile.columns,
+        FRAMES: tile.frames,
+        // pixels of a line of the input that COLUMNS of the output touch
+        SPAN: (tile.columns - 1) * stride + kw,
+        SUMS: sums,
+        OLDER: sums - tile.columns,
+      },
+      params: {
+        count: invocations,
+        steps: Math.min(tile.frames, make.count) + kt - 1,
+        frames,
+        first_frame: make.start,
+        end_frame: make.start + make.count,
+        input_first: held.start,
+        input_frames: held.count,
+        height,
+        width,
+        out_height: outHeight,
+        out_width: outWidth,
+        quads: quads(channels),
+      },
+      workgroups: linearGrid(Math.ceil(invocations / 64)),
+      features: storage.features,
+      invocations,
+    };
+  });
+  const best = capabilities.adapter.software
+    ? 0
+    : offered.findIndex(({ invocations }) => invocations >= busyInvocations);
+  const first = best < 0 ? offered.length - 1 : best;
+  return [offered[first], ...offered.slice(0, first), ...offered.slice(first + 1)].map(
+    ({ invocations: _, ...plain }) => plain,
+  );
+}

@@ -1,0 +1,62 @@
+// output[v, t, y, x, c] = sum over (i, j, k) of weight[(i, j, k), c] (frames[v, i, t, y STRIDE + j - PAD, x STRIDE + k - PAD] - MEAN) / DEVIATION
+//
+// A convolution within each frame, from planes of pixels to rows of channels; zeros around the normalised frame. One invocation =
+// LANE_QUADS quads of channels of COLUMNS pixels side by side. Needs no feature.
+// #import storage
+
+struct Params {
+  count: u32,                                                           // invocations
+  lines: u32,                                                           // I KH; no constant, or compilers write the loop out
+}
+@group(0) @binding(0) var<storage, read> frames: array<f32>;            // [V, I, T, S, S], rows of PITCH
+@group(0) @binding(1) var<storage, read> weight: array<vec4f>;          // [I KH KW, C]
+@group(0) @binding(2) var<storage, read_write> output: array<Quad>;     // [V, T, OUT_SIZE, OUT_SIZE, C]
+@group(0) @binding(3) var<uniform> params: Params;
+
+const BLOCKS = (OUT_SIZE + COLUMNS - 1) / COLUMNS;
+const PARTS = (QUADS + LANE_QUADS - 1) / LANE_QUADS;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let index = (workgroup.y * workgroups.x + workgroup.x) * 64 + lane;
+  if (index >= params.count) { return; }
+  let first_quad = index % PARTS * LANE_QUADS;
+  let x = index / PARTS % BLOCKS * COLUMNS;
+  let y = index / (PARTS * BLOCKS) % OUT_SIZE;
+  let frame = index / (PARTS * BLOCKS * OUT_SIZE);
+  let first_plane = frame / FRAMES * PLANES * FRAMES + frame % FRAMES;
+
+  var sums: array<vec4f, SUMS>;                                         // [column][quad]
+  for (var i = 0u; i < params.lines; i++) {
+    let line = i32(y * STRIDE + i % KH) - PAD;
+    let is_line = (line >= 0) & (line < SIZE);
+    let row = ((first_plane + i / KH * FRAMES) * SIZE + u32(clamp(line, 0, SIZE - 1))) * PITCH;
+    var pixels: array<f32, SPAN>;
+    // #unroll
+    for (var k = 0u; k < SPAN; k++) {
+      let column = i32(x * STRIDE + k) - PAD;
+      let pixel = (frames[row + u32(clamp(column, 0, SIZE - 1))] - MEAN) / DEVIATION;
+      pixels[k] = select(0, pixel, is_line & (column >= 0) & (column < SIZE));
+    }
+    // #unroll
+    for (var k = 0u; k < KW; k++) {
+      // #unroll
+      for (var q = 0u; q < LANE_QUADS; q++) {
+        let factor = weight[(i * KW + k) * QUADS + min(first_quad + q, QUADS - 1)];
+        // #unroll
+        for (var c = 0u; c < COLUMNS; c++) {
+          sums[c * LANE_QUADS + q] = fma(vec4f(pixels[c * STRIDE + k]), factor, sums[c * LANE_QUADS + q]);
+        }
+      }
+    }
+  }
+
+  let pixel = (frame * OUT_SIZE + y) * OUT_SIZE + x;
+  for (var c = 0u; c < COLUMNS; c++) {
+    for (var q = 0u; q < LANE_QUADS; q++) {
+      if (x + c < OUT_SIZE && first_quad + q < QUADS) {
+        output[(pixel + c) * QUADS + first_quad + q] = store_quad(sums[c * LANE_QUADS + q]);
+      }
+    }
+  }
+}

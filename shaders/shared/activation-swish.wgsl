@@ -1,0 +1,2 @@
+// #import swish
+fn activation(x: vec4f) -> vec4f { return swish(x); }

@@ -1,0 +1,56 @@
+// squeezeExcite: from the means of channels to what each is multiplied by ("Squeeze-and-Excitation Networks", arXiv 1709.01507).
+import type { Graph, Value } from '../engine/graph.ts';
+import { quads } from '../engine/shape.ts';
+import { expectShape } from './expect.ts';
+import source from './squeeze-excite.wgsl';
+
+/** What squeezeExcite() takes beside the means; all in f32. */
+export interface SqueezeExciteOptions {
+  readonly name: string;
+  /** [R, C] */
+  readonly squeeze: Value;
+  /** [R] */
+  readonly squeezeBias: Value;
+  /** [C, R] */
+  readonly expand: Value;
+  /** [C] */
+  readonly expandBias: Value;
+}
+
+/** sigmoid(expand relu(squeeze mean + squeezeBias) + expandBias), where mean is that of T rows: [V, T, C] in f32 -> [V, C] in f32. */
+export function squeezeExcite(graph: Graph, means: Value, options: SqueezeExciteOptions): Value {
+  const { name, squeeze, squeezeBias, expand, expandBias } = options;
+  const [videos, frames, channels] = means.shape;
+  const [hidden] = squeeze.shape;
+  expectShape(name, squeeze, [hidden, channels]);
+  expectShape(name, squeezeBias, [hidden]);
+  expectShape(name, expand, [channels, hidden]);
+  expectShape(name, expandBias, [channels]);
+  const gate = graph.activation(name, [videos, channels], 'f32');
+  graph.add({
+    name,
+    operator: 'squeezeExcite',
+    inputs: { means, squeeze, squeeze_bias: squeezeBias, expand, expand_bias: expandBias },
+    outputs: { gate },
+    flops: videos * (frames * channels + 4 * channels * hidden),
+    candidates: () => [
+      {
+        name: 'squeeze-excite',
+        variant: `${frames}x${channels} by ${hidden}`,
+        source,
+        imports: {},
+        constants: {
+          T: frames,
+          QUADS: quads(channels),
+          CHANNELS: channels,
+          HIDDEN: hidden,
+          HIDDEN_QUADS: quads(hidden),
+        },
+        params: {},
+        workgroups: [videos, 1, 1],
+        features: [],
+      },
+    ],
+  });
+  return gate;
+}
