@@ -5,6 +5,7 @@ import type { Graph, Value } from '../engine/graph.ts';
 import { linearGrid } from '../engine/kernel.ts';
 import { elementCount, formatShape, quads } from '../engine/shape.ts';
 import source from './average-pool.wgsl';
+import { averagePoolRow } from './convolution-definitions.ts';
 import resultF32 from './shared/result-f32.wgsl';
 import resultSame from './shared/result-same.wgsl';
 import { storageOf } from './storage.ts';
@@ -50,11 +51,10 @@ export function averagePool(graph: Graph, input: Value, options: AveragePoolOpti
       return [
         {
           name: 'average-pool',
-          variant: `${storage.label}${result === input.storage ? '' : `-${result}`} ${window.join('x')} of ${videos}x${frames}x${height}x${width}x${channels}`,
+          variant: `${storage.label}${result === input.storage ? '' : `-${result}`} ${window.join('x')} of ${frames}x${height}x${width}x${channels}`,
           source,
           imports: { storage: storage.text, result: result === input.storage ? resultSame : resultF32 },
           constants: {
-            PLACES: count,
             T: frames,
             HEIGHT: height,
             WIDTH: width,
@@ -65,11 +65,16 @@ export function averagePool(graph: Graph, input: Value, options: AveragePoolOpti
             KW: kw,
             QUADS: quads(channels),
           },
-          params: { window: elementCount(window) },
+          params: { window: elementCount(window), places: count },
           workgroups: [Math.ceil(quads(channels) / 16), across, down],
           features: storage.features,
         },
       ];
+    },
+    check: {
+      shapes: { input: [1, ...input.shape.slice(1)] },
+      build: (small, operands) => averagePool(small, operands['input'], options),
+      row: averagePoolRow(input.shape, window),
     },
   });
   return output;

@@ -7,6 +7,7 @@
 
 struct Params {
   window: u32,                                                          // KT KH KW
+  places: u32,                                                          // V OUT_T OUT_HEIGHT OUT_WIDTH
 }
 @group(0) @binding(0) var<storage, read> input: array<Quad>;            // [V, T, H, W, C]
 @group(0) @binding(1) var<storage, read_write> output: array<ResultQuad>; // [V, OUT_T, OUT_HEIGHT, OUT_WIDTH, C]
@@ -18,7 +19,7 @@ var<workgroup> partial: array<array<vec4f, 16>, LINES>;                 // [line
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let place = min(workgroup.z * workgroups.y + workgroup.y, PLACES - 1);
+  let place = min(workgroup.z * workgroups.y + workgroup.y, params.places - 1);
   let quad = workgroup.x * 16 + lane % 16;
   let known = min(quad, QUADS - 1);
   let x = place % OUT_WIDTH;

@@ -3,7 +3,7 @@
 import type { NodeCheck } from '../engine/graph.ts';
 import type { Activation } from './activations.ts';
 
-type Row = NodeCheck['row'];
+export type Row = NodeCheck['row'];
 
 /** erf by Abramowitz and Stegun, 7.1.26: good to 1.5e-7. */
 function erf(x: number): number {
@@ -12,7 +12,7 @@ function erf(x: number): number {
   return Math.sign(x) * (1 - sum * Math.exp(-x * x));
 }
 
-const activations: Readonly<Record<Activation, (x: number) => number>> = {
+export const activations: Readonly<Record<Activation, (x: number) => number>> = {
   none: (x) => x,
   relu: (x) => Math.max(0, x),
   gelu: (x) => (x / 2) * (1 + erf(x / Math.SQRT2)),
@@ -27,15 +27,44 @@ function dot(row: Float32Array, weight: Float32Array, column: number): number {
   return sum;
 }
 
-/** activation(input weight^T + bias) + residual, or the activation of the sum: [M, K], [N, K], [N], [M, N] -> [M, N] */
+/** The left operand of a matmul: what a row of it is made of. */
+export type RowOf = (operands: Readonly<Record<string, Float32Array>>, row: number, k: number) => Float32Array;
+
+export const plainRow: RowOf = ({ input }, row, k) => input.subarray(row * k, (row + 1) * k);
+
+/** Swish(input * gate), the gate being that of a video of so many rows. */
+export function gatedRow(videoRows: number): RowOf {
+  return (operands, row, k) => {
+    const gate = Math.floor(row / videoRows) * k;
+    return plainRow(operands, row, k).map((x, i) => activations.swish(x * operands['gate'][gate + i]));
+  };
+}
+
+/** Every `stride`-th pixel of every `stride`-th line, of frames [T, H, W, K] from `start` on. */
+export function pixelRow({
+  height,
+  width,
+  stride,
+  start,
+}: Record<'height' | 'width' | 'stride' | 'start', number>): RowOf {
+  const [outHeight, outWidth] = [Math.ceil(height / stride), Math.ceil(width / stride)];
+  return (operands, row, k) => {
+    const line = Math.floor(row / outWidth);
+    const source = (start + Math.floor(line / outHeight)) * height + (line % outHeight) * stride;
+    return plainRow(operands, source * width + (row % outWidth) * stride, k);
+  };
+}
+
+/** activation(left weight^T + bias) + residual, or the activation of the sum: [M, K], [N, K], [N], [M, N] -> [M, N] */
 export function linearRow(
   n: number,
   k: number,
-  { activation, activateSum }: { activation: Activation; activateSum: boolean },
+  { activation, activateSum, rowOf }: { activation: Activation; activateSum: boolean; rowOf: RowOf },
 ): Row {
   const activate = activations[activation];
-  return ({ input, weight, bias, residual }, row) => {
-    const left = input.subarray(row * k, (row + 1) * k);
+  return (operands, row) => {
+    const { weight, bias, residual } = operands;
+    const left = rowOf(operands, row, k);
     return Float64Array.from({ length: n }, (_, column) => {
       const sum = dot(left, weight, column) + (bias?.[column] ?? 0);
       const added = residual?.[row * n + column] ?? 0;

@@ -7,6 +7,7 @@ import { linearGrid } from '../engine/kernel.ts';
 import { elementCount, quads } from '../engine/shape.ts';
 import type { Activation } from './activations.ts';
 import { activationImports } from './activations.ts';
+import { depthwiseRow } from './convolution-definitions.ts';
 import source from './depthwise.wgsl';
 import { expectShape } from './expect.ts';
 import type { FrameRange } from './frame-range.ts';
@@ -77,6 +78,7 @@ export function depthwise(graph: Graph, input: Value, options: DepthwiseOptions)
     label: [bias ? 'bias' : '', activation === 'none' ? '' : activation].filter(Boolean).join(' '),
     imports: { bias: bias ? biasAdd : biasNone, ...activationImports(activation) },
   };
+  const small = [1, Math.min(held, 7), Math.min(height, 11), Math.min(width, 11), channels];
   graph.add({
     name,
     operator: 'depthwise',
@@ -84,6 +86,18 @@ export function depthwise(graph: Graph, input: Value, options: DepthwiseOptions)
     outputs: { output },
     flops: (2 * elementCount(kernel) * elementCount(shape) * make.count) / frames,
     candidates: (capabilities) => kernels(capabilities, input, problem),
+    check: {
+      shapes: { input: small },
+      build: (graph, operands) =>
+        depthwise(graph, operands['input'], {
+          name,
+          weight: operands['weight'],
+          bias: operands['bias'],
+          activation,
+          stride,
+        }),
+      row: depthwiseRow(small, kernel, { stride, activation }),
+    },
   });
   return output;
 }

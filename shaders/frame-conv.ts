@@ -4,6 +4,7 @@ import type { Graph, Value } from '../engine/graph.ts';
 import type { Kernel } from '../engine/kernel.ts';
 import { linearGrid } from '../engine/kernel.ts';
 import { elementCount, quads } from '../engine/shape.ts';
+import { frameConvRow } from './convolution-definitions.ts';
 import { expectShape } from './expect.ts';
 import source from './frame-conv.wgsl';
 import { storageOf } from './storage.ts';
@@ -79,6 +80,11 @@ export function frameConv(graph: Graph, frames: Value, options: FrameConvOptions
         };
       });
       return capabilities.adapter.software ? kernels : kernels.toReversed();
+    },
+    check: {
+      shapes: { frames: [1, ...frames.shape.slice(1)] },
+      build: (small, operands) => frameConv(small, operands['frames'], { ...options, weight: operands['weight'] }),
+      row: frameConvRow(frames.shape, weight.shape, options),
     },
   });
   return output;

@@ -7,7 +7,8 @@ import type { Kernel } from '../engine/kernel.ts';
 import { quads, rowCount, rowLength } from '../engine/shape.ts';
 import type { Activation } from './activations.ts';
 import { activationImports } from './activations.ts';
-import { linearRow, patchEmbedRow } from './definitions.ts';
+import type { RowOf } from './definitions.ts';
+import { gatedRow, linearRow, patchEmbedRow, pixelRow, plainRow } from './definitions.ts';
 import { expectShape } from './expect.ts';
 import { fewRows, mostRows } from './few-rows.ts';
 import type { FrameRange } from './frame-range.ts';
@@ -113,15 +114,17 @@ export function linear(graph: Graph, input: Value, options: LinearOptions): Valu
         },
       }),
     check: {
-      shapes: { input: fewRows(input.shape), ...(residual && { residual: fewRows(shape) }) },
+      shapes: { ...source.few, ...(residual && { residual: [...source.fewShape, n] }) },
       build: (small, operands) =>
         linear(small, operands['input'], {
           ...options,
+          ...source.fewOptions,
           weight: operands['weight'],
           bias: operands['bias'],
           residual: operands['residual'],
+          gate: operands['gate'],
         }),
-      row: linearRow(n, k, { activation, activateSum }),
+      row: linearRow(n, k, { activation, activateSum, rowOf: source.rowOf }),
     },
   });
   return output;
@@ -130,30 +133,58 @@ export function linear(graph: Graph, input: Value, options: LinearOptions): Valu
 interface RowSource extends Pick<Matmul, 'label' | 'constants' | 'imports'> {
   /** Of the result, but for its channels. */
   readonly shape: readonly number[];
+  /** Of the operands of the self-check's small problem, and of its result but for the channels; what differs in its options. */
+  readonly few: Readonly<Record<string, readonly number[]>>;
+  readonly fewShape: readonly number[];
+  readonly fewOptions?: Pick<LinearOptions, 'pixels'>;
+  /** Which row of the small problem's input makes a row of its result, and what becomes of it first. */
+  readonly rowOf: RowOf;
 }
 
 /** Where linear() takes its rows from. Throws unsupported for pixels behind a gate. */
 function rowSource(name: string, input: Value, { gate, pixels }: LinearOptions): RowSource {
   const before = input.shape.slice(0, -1);
+  const k = rowLength(input.shape);
   if (gate && pixels)
     throw new StamError('unsupported', { where: name, problem: 'pixels are not chosen behind a gate' });
   if (gate) {
     const [videos] = input.shape;
-    const k = rowLength(input.shape);
     expectShape(name, gate, [videos, k]);
     const rows = rowCount(input.shape) / videos;
     const [label, constants] =
       videos === 1
         ? ['gate', { ONE_VIDEO: 1, GATE_QUADS: 1 }]
         : [`gate every ${rows}`, { ONE_VIDEO: 0, GATE_QUADS: rows * quads(k) }];
-    return { shape: before, label, constants, imports: { rows: rowsGated, swish } };
+    // the kernel knows how many rows a video has, unless there is one only
+    const few = videos === 1 ? [1, Math.min(rows, mostRows)] : [2, rows];
+    return {
+      shape: before,
+      label,
+      constants,
+      imports: { rows: rowsGated, swish },
+      few: { input: [...few, k], gate: [few[0], k] },
+      fewShape: few,
+      rowOf: gatedRow(few[1]),
+    };
   }
-  if (!pixels) return { shape: before, label: '', constants: {}, imports: { rows: rowsPlain } };
+  if (!pixels) {
+    const few = fewRows(input.shape);
+    return {
+      shape: before,
+      label: '',
+      constants: {},
+      imports: { rows: rowsPlain },
+      few: { input: few },
+      fewShape: few.slice(0, 1),
+      rowOf: plainRow,
+    };
+  }
   const [videos, frames, height, width] = before;
   const { stride = 1, frames: { start, count } = { start: 0, count: frames } } = pixels;
   const isWhole = start === 0 && count === frames;
   if (!isWhole) expectShape(name, input, [1, ...input.shape.slice(1)]);
   const [outHeight, outWidth] = [Math.ceil(height / stride), Math.ceil(width / stride)];
+  const few = { start, count: Math.min(count, Math.ceil(mostRows / (outHeight * outWidth))) };
   return {
     shape: [videos, count, outHeight, outWidth],
     label: `${height}x${width}${stride > 1 ? ` every ${stride}` : ''}${start > 0 ? ` from ${start}` : ''}`,
@@ -166,6 +197,10 @@ function rowSource(name: string, input: Value, { gate, pixels }: LinearOptions):
       OUT_WIDTH: outWidth,
     },
     imports: { rows: rowsPixels },
+    few: { input: [1, few.start + few.count, height, width, k] },
+    fewShape: [1, few.count, outHeight, outWidth],
+    fewOptions: { pixels: { stride, frames: few } },
+    rowOf: pixelRow({ height, width, stride, start }),
   };
 }
 

@@ -1,6 +1,7 @@
 // squeezeExcite: from the means of channels to what each is multiplied by ("Squeeze-and-Excitation Networks", arXiv 1709.01507).
 import type { Graph, Value } from '../engine/graph.ts';
 import { quads } from '../engine/shape.ts';
+import { squeezeExciteRow } from './convolution-definitions.ts';
 import { expectShape } from './expect.ts';
 import source from './squeeze-excite.wgsl';
 
@@ -51,6 +52,18 @@ export function squeezeExcite(graph: Graph, means: Value, options: SqueezeExcite
         features: [],
       },
     ],
+    check: {
+      shapes: { means: [Math.min(videos, 2), frames, channels] },
+      build: (small, operands) =>
+        squeezeExcite(small, operands['means'], {
+          name,
+          squeeze: operands['squeeze'],
+          squeezeBias: operands['squeeze_bias'],
+          expand: operands['expand'],
+          expandBias: operands['expand_bias'],
+        }),
+      row: squeezeExciteRow(frames, channels, hidden),
+    },
   });
   return gate;
 }

@@ -104,7 +104,7 @@ function pointwiseCase(
 export const pointwiseCases: readonly OperatorCase[] = [
   pointwiseCase({ extent: [1, 3, 5, 7, 24], n: 54, bias: true, activation: 'relu' }, 60),
   pointwiseCase({ extent: [1, 2, 9, 11, 54], n: 24, bias: true, gate: true, residual: true, activation: 'relu' }, 61),
-  pointwiseCase({ extent: [3, 2, 4, 3, 37], n: 20, gate: true }, 62),
+  pointwiseCase({ extent: [2, 2, 4, 3, 37], n: 20, gate: true }, 62),
   pointwiseCase({ extent: [2, 3, 7, 10, 24], n: 48, bias: true, stride: 2 }, 63),
   pointwiseCase({ extent: [1, 6, 5, 3, 10], n: 13, frames: { start: 2, count: 3 }, activation: 'swish' }, 64),
   pointwiseCase({ extent: [1, 5, 4, 3, 33], n: 8, frames: { start: 0, count: 2 }, stride: 2, bias: true }, 65),
