@@ -14,6 +14,7 @@ export default defineConfig({
   ],
   test: {
     include: ['test/**/*.test.ts'],
+    globalSetup: 'test/install.ts',
     // each file in a process of its own: Dawn ends with its process, and two files at a time fill two cores
     pool: 'forks',
     maxWorkers: 2,

@@ -93,6 +93,16 @@ describe('packages', () => {
     expect(Object.keys(peerDependencies ?? {})).toEqual(['webgpu']);
   });
 
+  test('the ones for development are exact versions, and locked by their hashes', () => {
+    const { devDependencies } = JSON.parse(read('package.json')) as { devDependencies: Record<string, string> };
+    expect(Object.entries(devDependencies).filter(([, wanted]) => !/^\d+\.\d+\.\d+$/.test(wanted))).toEqual([]);
+    const { packages } = JSON.parse(read('package-lock.json')) as { packages: Record<string, { integrity?: string }> };
+    const unlocked = Object.entries(packages).filter(
+      ([name, { integrity }]) => name && !integrity?.startsWith('sha512-'),
+    );
+    expect(unlocked).toEqual([]);
+  });
+
   test('all come from the registry', () => {
     const text = read('package-lock.json');
     const { packages } = JSON.parse(text) as { packages: Record<string, { resolved?: string; link?: boolean }> };
