@@ -1,7 +1,7 @@
 // Which of our operators computes a web-platform-test, and with what operands. Elements are moved about and padded, never computed with.
 import type { StorageType } from '../../engine/dtype.ts';
 import { elementCount, formatShape, sameShape } from '../../engine/shape.ts';
-import { add, attention, layerNorm, linear, panelLayout } from '../../shaders/index.ts';
+import { add, attention, layerNorm, linear, panelLayout, squeezeExcite } from '../../shaders/index.ts';
 import { axesLast, permute } from './arrange.ts';
 import type { WptCase } from './cases.ts';
 import { floatsOf, inputOf } from './cases.ts';
@@ -19,6 +19,7 @@ type Mapper = (test: WptCase) => readonly Part[] | string;
 const mappers: Readonly<Record<string, Mapper>> = {
   add: sum,
   relu: rectifier,
+  sigmoid: sigmoidByGate,
   matmul: matrixProduct,
   layerNormalization: normalisation,
   softmax: softmaxByAttention,
@@ -31,7 +32,7 @@ const mostElements = 2 ** 20;
 /** A case as calls of our operators, or why it is left out. */
 export function mapCase(test: WptCase): Mapped | string {
   const mapper = mappers[test.operator];
-  if (!mapper) return 'no such operator';
+  if (!mapper) return 'no such operator: it is folded into convolutions when weights are read';
   const storage = ({ float32: 'f32', float16: 'f16' } as const)[test.output.dataType];
   if (!storage) return 'integers';
   if (elementCount(test.output.shape) > mostElements) return `${formatShape(test.output.shape)} is too large here`;
@@ -80,6 +81,31 @@ function rectifier(test: WptCase): readonly Part[] {
         linear(graph, values['input'], { name: 'relu', weight: values['weight'], activation: 'relu' }),
       expected: floatsOf(test.output),
       tolerance: tolerances.relu,
+    },
+  ];
+}
+
+/** Squeeze and excitation of nothing: of its sums only the bias is left, which is the case's input. */
+function sigmoidByGate(test: WptCase): readonly Part[] | string {
+  if (test.output.dataType !== 'float32') return 'gates are f32';
+  const [{ data }] = inputsOf(test, 'input');
+  const zeros = (...shape: number[]) => ({ shape, data: new Float32Array(elementCount(shape)), f32: true });
+  const channels = data.length;
+  return [
+    {
+      operator: 'squeezeExcite',
+      name: test.name,
+      operands: {
+        means: zeros(1, 1, channels),
+        squeeze: zeros(1, channels),
+        squeezeBias: zeros(1),
+        expand: zeros(channels, 1),
+        expandBias: { shape: [channels], data, f32: true },
+      },
+      build: (graph, { means, squeeze, squeezeBias, expand, expandBias }) =>
+        squeezeExcite(graph, means, { name: 'sigmoid', squeeze, squeezeBias, expand, expandBias }),
+      expected: floatsOf(test.output),
+      tolerance: tolerances.sigmoid,
     },
   ];
 }

@@ -14,6 +14,7 @@ const ulp = (value: number): Tolerance => ({ metric: 'ULP', value });
 export const tolerances = {
   add: ulp(1),
   relu: ulp(0),
+  sigmoid: ulp(34),
   matmul: (terms: number) => ulp(2 * terms),
   conv2d: (terms: number) => ulp(2 * terms),
   softmax: (terms: number) => ulp(3 * terms + 3),
