@@ -13,6 +13,7 @@ import { expectShape } from './expect.ts';
 import type { FrameRange } from './frame-range.ts';
 import biasAdd from './shared/bias-add.wgsl';
 import biasNone from './shared/bias-none.wgsl';
+import type { Storage } from './storage.ts';
 import { storageOf } from './storage.ts';
 
 /** What depthwise() takes beside its input. */
@@ -32,12 +33,13 @@ export interface DepthwiseOptions {
   readonly window?: { readonly into: Value; readonly make: FrameRange; readonly held: FrameRange } | undefined;
 }
 
-/** Columns and frames of an invocation: more of them make more of each load, fewer make more invocations. */
+/** Lines, columns and frames of an invocation: more of them make more of each load, fewer make more invocations. */
 const tiles = [
-  { columns: 4, frames: 16 },
-  { columns: 4, frames: 4 },
-  { columns: 2, frames: 8 },
+  { lines: 1, columns: 4, frames: 16 },
+  { lines: 1, columns: 4, frames: 4 },
+  { lines: 2, columns: 4, frames: 16 },
 ] as const;
+type Tile = (typeof tiles)[number];
 
 /** Invocations that keep a large GPU busy. */
 const busyInvocations = 2 ** 16;
@@ -116,61 +118,73 @@ interface Depthwise {
   readonly imports: Readonly<Record<string, string>>;
 }
 
+/** Every kernel that can run it on such a device, best guess first. */
 function kernels(capabilities: Capabilities, input: Value, problem: Depthwise): Kernel[] {
-  const { kernel, stride, shape, height, width, make, held, label } = problem;
-  const [videos, frames, outHeight, outWidth, channels] = shape;
-  const [kt, kh, kw] = kernel;
   const storage = storageOf(input.storage, capabilities);
-  const offered = tiles.map((tile): Kernel & { readonly invocations: number } => {
-    const parts = Math.ceil(make.count / tile.frames);
-    const invocations = videos * parts * outHeight * Math.ceil(outWidth / tile.columns) * quads(channels);
-    const sums = kt * tile.columns;
-    return {
-      name: 'depthwise',
-      tile: `${tile.columns} columns, ${tile.frames} frames`,
-      variant:
-        `${tile.columns}x${tile.frames} ${storage.label} ${kt}x${kh}x${kw}${stride > 1 ? ` every ${stride}` : ''} ${label}`.trim(),
-      source,
-      imports: { ...problem.imports, storage: storage.text },
-      constants: {
-        KT: kt,
-        KH: kh,
-        KW: kw,
-        TAPS: kt * kh * kw,
-        T_PAD: (kt - 1) / 2,
-        PAD: (kh - 1) / 2,
-        STRIDE: stride,
-        COLUMNS: tile.columns,
-        FRAMES: tile.frames,
-        // pixels of a line of the input that COLUMNS of the output touch
-        SPAN: (tile.columns - 1) * stride + kw,
-        SUMS: sums,
-        OLDER: sums - tile.columns,
-      },
-      params: {
-        count: invocations,
-        steps: Math.min(tile.frames, make.count) + kt - 1,
-        frames,
-        first_frame: make.start,
-        end_frame: make.start + make.count,
-        input_first: held.start,
-        input_frames: held.count,
-        height,
-        width,
-        out_height: outHeight,
-        out_width: outWidth,
-        quads: quads(channels),
-      },
-      workgroups: linearGrid(Math.ceil(invocations / 64)),
-      features: storage.features,
-      invocations,
-    };
-  });
-  const best = capabilities.adapter.software
-    ? 0
-    : offered.findIndex(({ invocations }) => invocations >= busyInvocations);
-  const first = best < 0 ? offered.length - 1 : best;
-  return [offered[first], ...offered.slice(0, first), ...offered.slice(first + 1)].map(
-    ({ invocations: _, ...plain }) => plain,
-  );
+  const [long, short, tall] = tiles;
+  const kernel = (tile: Tile) => kernelOf(tile, problem, storage);
+  if (capabilities.adapter.software) {
+    // two lines share half of what they load, at a stride of two a fifth, which is not worth the time to compile them
+    return (problem.stride === 1 ? [tall, long, short] : [long, tall, short]).map(kernel);
+  }
+  // two lines would need more registers than a GPU has
+  return (invocationsOf(long, problem) >= busyInvocations ? [long, short] : [short, long]).map(kernel);
+}
+
+function invocationsOf({ lines, columns, frames }: Tile, { shape, make }: Depthwise): number {
+  const [videos, , height, width, channels] = shape;
+  const blocks = Math.ceil(height / lines) * Math.ceil(width / columns);
+  return videos * Math.ceil(make.count / frames) * blocks * quads(channels);
+}
+
+function kernelOf(tile: Tile, problem: Depthwise, storage: Storage): Kernel {
+  const { kernel, stride, shape, height, width, make, held, label } = problem;
+  const [, frames, outHeight, outWidth, channels] = shape;
+  const [kt, kh, kw] = kernel;
+  const { lines, columns, frames: partFrames } = tile;
+  // lines and columns of the input that those of the output touch
+  const [lineSpan, span] = [(lines - 1) * stride + kh, (columns - 1) * stride + kw];
+  const size = `${lines}x${columns} in ${partFrames}`;
+  const count = invocationsOf(tile, problem);
+  return {
+    name: 'depthwise',
+    tile: size,
+    variant: `${size} ${storage.label} ${kt}x${kh}x${kw}${stride > 1 ? ` every ${stride}` : ''} ${label}`.trim(),
+    source,
+    imports: { ...problem.imports, storage: storage.text },
+    constants: {
+      KT: kt,
+      KH: kh,
+      KW: kw,
+      TAPS: kt * kh * kw,
+      PAD_BEFORE: (kt - 1) / 2,
+      PAD_DOWN: (kh - 1) / 2,
+      PAD_ACROSS: (kw - 1) / 2,
+      STRIDE: stride,
+      LINES: lines,
+      COLUMNS: columns,
+      FRAMES: partFrames,
+      LINE_SPAN: lineSpan,
+      SPAN: span,
+      PIXELS: lineSpan * span,
+      SUMS: kt * lines * columns,
+      OLDER: (kt - 1) * lines * columns,
+    },
+    params: {
+      count,
+      steps: Math.min(partFrames, make.count) + kt - 1,
+      frames,
+      first_frame: make.start,
+      end_frame: make.start + make.count,
+      input_first: held.start,
+      input_frames: held.count,
+      height,
+      width,
+      out_height: outHeight,
+      out_width: outWidth,
+      quads: quads(channels),
+    },
+    workgroups: linearGrid(Math.ceil(count / 64)),
+    features: storage.features,
+  };
 }

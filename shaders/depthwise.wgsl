@@ -1,7 +1,7 @@
 // output[v, t, y, x, c] = activation(bias[c] + sum over (i, j, k) of
 //   weight[(i, j, k), c] input[v, t + i - T_PAD, y STRIDE + j - PAD, x STRIDE + k - PAD, c]), zeros outside of the input
 //
-// One invocation = one quad of channels of COLUMNS pixels side by side in FRAMES frames, which it goes through in order: each frame of
+// One invocation = one quad of channels of LINES x COLUMNS neighbours in FRAMES frames, which it goes through in order: each frame of
 // the input is loaded once and added to the KT frames of the output that it belongs to, so that a load serves many multiply-adds.
 // Needs no feature.
 // #import storage
@@ -34,8 +34,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   let blocks = (params.out_width + COLUMNS - 1) / COLUMNS;
   let quad = index % params.quads;
   let x = index / params.quads % blocks * COLUMNS;
-  let y = index / (params.quads * blocks) % params.out_height;
-  let part = index / (params.quads * blocks * params.out_height);
+  let bands = (params.out_height + LINES - 1) / LINES;
+  let y = index / (params.quads * blocks) % bands * LINES;
+  let part = index / (params.quads * blocks * bands);
   let parts = (params.end_frame - params.first_frame + FRAMES - 1) / FRAMES;
   let video = part / parts;
   let first = params.first_frame + part % parts * FRAMES;
@@ -45,34 +46,48 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   // #unroll
   for (var i = 0u; i < TAPS; i++) { weights[i] = weight[i * params.quads + quad]; }
   let start = bias_at(quad);
-  var sums: array<vec4f, SUMS>;                                          // [frame of the output, the oldest first][column]
+  var sums: array<vec4f, SUMS>;                                         // [frame of the output, the oldest first][line][column]
   // #unroll
   for (var i = 0u; i < SUMS; i++) { sums[i] = start; }
+  // where the pixels of a line lie, and which of them there are
+  var places: array<u32, SPAN>;
+  var exist: array<bool, SPAN>;
+  // #unroll
+  for (var k = 0u; k < SPAN; k++) {
+    let column = i32(x * STRIDE + k) - PAD_ACROSS;
+    places[k] = u32(clamp(column, 0, i32(params.width) - 1)) * params.quads + quad;
+    exist[k] = (column >= 0) & (column < i32(params.width));
+  }
 
   for (var step = 0u; step < params.steps; step++) {
-    let frame = i32(first + step) - T_PAD;
+    let frame = i32(first + step) - PAD_BEFORE;
     let is_frame = (frame >= 0) & (frame < i32(params.frames));
     let known_frame = video * params.input_frames + u32(clamp(frame - i32(params.input_first), 0, i32(params.input_frames) - 1));
+    var pixels: array<vec4f, PIXELS>;                                   // [line][column]
     // #unroll
-    for (var j = 0u; j < KH; j++) {
-      let line = i32(y * STRIDE + j) - PAD;
+    for (var j = 0u; j < LINE_SPAN; j++) {
+      let line = i32(y * STRIDE + j) - PAD_DOWN;
       let is_line = is_frame & (line >= 0) & (line < i32(params.height));
-      let row = (known_frame * params.height + u32(clamp(line, 0, i32(params.height) - 1))) * params.width;
-      var pixels: array<vec4f, SPAN>;
+      let row = (known_frame * params.height + u32(clamp(line, 0, i32(params.height) - 1))) * params.width * params.quads;
       // #unroll
       for (var k = 0u; k < SPAN; k++) {
-        let column = i32(x * STRIDE + k) - PAD;
-        let is_pixel = is_line & (column >= 0) & (column < i32(params.width));
-        let pixel = load_quad(input[(row + u32(clamp(column, 0, i32(params.width) - 1))) * params.quads + quad]);
-        pixels[k] = select(vec4f(0), pixel, is_pixel);
+        pixels[j * SPAN + k] = select(vec4f(0), load_quad(input[row + places[k]]), is_line & exist[k]);
       }
+    }
+    // #unroll
+    for (var i = 0u; i < KT; i++) {
       // #unroll
-      for (var i = 0u; i < KT; i++) {
+      for (var j = 0u; j < KH; j++) {
         // #unroll
         for (var k = 0u; k < KW; k++) {
+          let factor = weights[(i * KH + j) * KW + k];
           // #unroll
-          for (var c = 0u; c < COLUMNS; c++) {
-            sums[(KT - 1 - i) * COLUMNS + c] = fma(weights[(i * KH + j) * KW + k], pixels[c * STRIDE + k], sums[(KT - 1 - i) * COLUMNS + c]);
+          for (var l = 0u; l < LINES; l++) {
+            // #unroll
+            for (var c = 0u; c < COLUMNS; c++) {
+              let sum = ((KT - 1 - i) * LINES + l) * COLUMNS + c;
+              sums[sum] = fma(factor, pixels[(l * STRIDE + j) * SPAN + c * STRIDE + k], sums[sum]);
+            }
           }
         }
       }
@@ -80,15 +95,18 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
     // the oldest frame has all it will get; the others move up
     let done = first + step - (KT - 1);
     // #unroll
-    for (var c = 0u; c < COLUMNS; c++) {
-      if (step >= KT - 1 && done < end && x + c < params.out_width) {
-        let place = ((video * params.frames + done) * params.out_height + y) * params.out_width + x + c;
-        output[place * params.quads + quad] = store_quad(activation(sums[c]));
+    for (var l = 0u; l < LINES; l++) {
+      let row = ((video * params.frames + done) * params.out_height + y + l) * params.out_width + x;
+      // #unroll
+      for (var c = 0u; c < COLUMNS; c++) {
+        if (step >= KT - 1 && done < end && y + l < params.out_height && x + c < params.out_width) {
+          output[(row + c) * params.quads + quad] = store_quad(activation(sums[l * COLUMNS + c]));
+        }
       }
     }
     // #unroll
-    for (var i = 0u; i < OLDER; i++) { sums[i] = sums[i + COLUMNS]; }
+    for (var i = 0u; i < OLDER; i++) { sums[i] = sums[i + LINES * COLUMNS]; }
     // #unroll
-    for (var c = 0u; c < COLUMNS; c++) { sums[(KT - 1) * COLUMNS + c] = start; }
+    for (var i = OLDER; i < SUMS; i++) { sums[i] = start; }
   }
 }

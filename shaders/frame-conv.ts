@@ -21,9 +21,9 @@ export interface FrameConvOptions {
   readonly storage: StorageType;
 }
 
-/** Columns and quads of channels of an invocation: all quads serve loads best, few make the most invocations. */
+/** Columns and quads of channels of an invocation: many make the most of each load, few make the most invocations. */
 const tiles = [
-  { columns: 4, quads: 8 },
+  { columns: 8, quads: 2 },
   { columns: 4, quads: 1 },
 ] as const;
 

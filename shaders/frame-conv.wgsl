@@ -26,6 +26,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   let frame = index / (PARTS * BLOCKS * OUT_SIZE);
   let first_plane = frame / FRAMES * PLANES * FRAMES + frame % FRAMES;
 
+  // where the pixels of a line lie, and which of them there are
+  var places: array<u32, SPAN>;
+  var exist: array<bool, SPAN>;
+  // #unroll
+  for (var k = 0u; k < SPAN; k++) {
+    let column = i32(x * STRIDE + k) - PAD;
+    places[k] = u32(clamp(column, 0, SIZE - 1));
+    exist[k] = (column >= 0) & (column < SIZE);
+  }
   var sums: array<vec4f, SUMS>;                                         // [column][quad]
   for (var i = 0u; i < params.lines; i++) {
     let line = i32(y * STRIDE + i % KH) - PAD;
@@ -34,9 +43,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
     var pixels: array<f32, SPAN>;
     // #unroll
     for (var k = 0u; k < SPAN; k++) {
-      let column = i32(x * STRIDE + k) - PAD;
-      let pixel = (frames[row + u32(clamp(column, 0, SIZE - 1))] - MEAN) / DEVIATION;
-      pixels[k] = select(0, pixel, is_line & (column >= 0) & (column < SIZE));
+      pixels[k] = select(0, (frames[row + places[k]] - MEAN) * (1.0 / DEVIATION), is_line & exist[k]);
     }
     // #unroll
     for (var k = 0u; k < KW; k++) {
@@ -52,7 +59,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   }
 
   let pixel = (frame * OUT_SIZE + y) * OUT_SIZE + x;
+  // #unroll
   for (var c = 0u; c < COLUMNS; c++) {
+    // #unroll
     for (var q = 0u; q < LANE_QUADS; q++) {
       if (x + c < OUT_SIZE && first_quad + q < QUADS) {
         output[(pixel + c) * QUADS + first_quad + q] = store_quad(sums[c * LANE_QUADS + q]);

@@ -7,14 +7,31 @@ import { paddedDepth } from './panels.ts';
 import { packedStorageOf } from './storage.ts';
 import { isLlvmpipe, rowLoops, subgroupsOf } from './subgroups.ts';
 
-/** Quads of columns that a lane holds of each row. */
-const quads = 2;
+/** Rows that a lane holds, and quads of columns of each. */
+interface Tile {
+  readonly rows: number;
+  readonly quads: number;
+}
 
-/** Rows that a lane holds, best first: many rows to a load, but not more than there are. */
-function tileRows(rows: number, capabilities: Capabilities): readonly number[] {
-  if (rows > 64 && isLlvmpipe(capabilities)) return rows > 512 ? [64, 32] : [32, 8, 64];
-  if (rows > 64) return [32, 8];
-  return rows > 8 ? [8, 32] : [8];
+/** Columns of a result below which half of a wide tile is often padding. */
+const narrowColumns = 640;
+/** Rows past which the higher of two narrow tiles, with half as many workgroups, is worth three times as long to compile. */
+const manyRows = 8192;
+
+/** Best first: many rows to a load, but not more than there are. */
+function tilesOf(rows: number, columns: number, capabilities: Capabilities): readonly Tile[] {
+  const tiles = (quads: number, ...counts: number[]): Tile[] => counts.map((count) => ({ rows: count, quads }));
+  const isNarrow = columns < narrowColumns;
+  if (rows > 512 && isLlvmpipe(capabilities)) {
+    if (!isNarrow) return tiles(2, 64, 32);
+    return rows > manyRows ? tiles(1, 64, 32) : tiles(1, 32, 64);
+  }
+  if (rows > 64) {
+    // those of many rows come last, for the self-check, whose problems have few
+    const higher = isNarrow ? tiles(1, 32, 64) : tiles(2, 64);
+    return [...tiles(2, 32, 8), ...(isLlvmpipe(capabilities) ? higher : [])];
+  }
+  return rows > 8 ? tiles(2, 8, 32) : tiles(2, 8);
 }
 
 export const matmulSubgroup: MatmulFamily = (matmul, capabilities) => {
@@ -23,8 +40,8 @@ export const matmulSubgroup: MatmulFamily = (matmul, capabilities) => {
   if (!subgroups || paddedDepth(k) % (subgroups.lanes * 4) !== 0) return [];
   const { lanes } = subgroups;
   const { label, ...parts } = matmulParts(matmul, capabilities, packedStorageOf(matmul.storage));
-  const columns = lanes * quads * 4;
-  return tileRows(rows, capabilities).map((count) => {
+  return tilesOf(rows, n, capabilities).map(({ rows: count, quads }) => {
+    const columns = lanes * quads * 4;
     const size = `${count}x${columns}`;
     const loops = rowLoops(count, capabilities);
     return {
