@@ -15,9 +15,7 @@ import type { StamConfig } from '../../model/config.ts';
 import { configs } from '../../model/config.ts';
 import { framesPerPass, spatialGraph, stamGraph, temporalGraph } from '../../model/stam.ts';
 import { defaultCapabilities, withHalves, withMatrices, withSubgroups } from '../capabilities.ts';
-import { candidatesOf } from '../conformance.ts';
 import { openTestDevice } from '../device.ts';
-import { operatorCases } from '../shaders/index.ts';
 import { openFixture, smallestConfig } from './fixtures.ts';
 
 type Limits = Partial<Capabilities['limits']>;
@@ -57,14 +55,14 @@ const featureSets: readonly (readonly [string, Capabilities])[] = [false, true].
 );
 
 const kernels = new Map<string, Kernel>();
+const fixtureNames = ['tiny-a', 'tiny-b', 'tiny-c'];
 let fixtures: readonly (readonly [string, StamConfig])[];
 let device: Device;
 
 beforeAll(async () => {
   device = await openTestDevice(undefined, 'null');
-  const names = ['tiny-a', 'tiny-b', 'tiny-c'];
   fixtures = await Promise.all(
-    names.map(async (name) => {
+    fixtureNames.map(async (name) => {
       const { truth, config } = await openFixture(name);
       await truth.close();
       return [name, config] as const;
@@ -104,15 +102,17 @@ function excessesOf(plan: Plan, { limits }: Capabilities): string[] {
 }
 
 describe.each(Object.entries(limitSets))('with %s', (limitsName, limits) => {
-  test.each(featureSets)('and %s, every model has a plan within the limits', (_, plain) => {
+  // the largest plans take long to make: they need to be made for few devices, for which they do not differ from the next smaller
+  const small = [...fixtureNames, 'stam_8'];
+  test.each(featureSets)('and %s, every model has a plan within the limits', (features, plain) => {
     const capabilities = withLimits(plain, limits);
-    // the largest plans are long to make: each size once, and a batch of the smallest and the largest
-    const models = [...fixtures, ...configs].flatMap(([name, config]) =>
-      (name === 'stam_16' || name === 'stam_32' ? [1] : [1, 6]).map((videos) => ({ config, videos })),
-    );
-    for (const { config, videos } of models) {
-      for (const storage of ['f32', 'f16'] as const) {
-        expect(excessesOf(planOf(config, videos, storage, capabilities), capabilities)).toEqual([]);
+    const isFull = limitsName === 'default limits' && /^(no|32)/.test(features);
+    for (const [name, config] of [...fixtures, ...configs]) {
+      for (const videos of small.includes(name) || isFull ? [1, 6] : [1]) {
+        if (name === 'stam_64' && !isFull) continue;
+        for (const storage of ['f32', 'f16'] as const) {
+          expect(excessesOf(planOf(config, videos, storage, capabilities), capabilities), name).toEqual([]);
+        }
       }
     }
   });
@@ -120,7 +120,7 @@ describe.each(Object.entries(limitSets))('with %s', (limitsName, limits) => {
   test('a software adapter and one with subgroup matrices do, too', () => {
     const plain = withLimits(withHalves(withSubgroups(defaultCapabilities, 32, true), true), limits);
     for (const capabilities of [withSoftware(plain), ...matrixShapes.map((shape) => withMatrices(plain, shape))]) {
-      for (const [, config] of [...fixtures, ...configs].filter(([name]) => !/64|32/.test(name))) {
+      for (const [, config] of [...fixtures, ...configs].filter(([name]) => !/16|32|64/.test(name))) {
         for (const storage of ['f32', 'f16'] as const) {
           expect(excessesOf(planOf(config, 1, storage, capabilities), capabilities), limitsName).toEqual([]);
         }
@@ -152,7 +152,7 @@ test('what cannot be is refused by one error that names the kernel, the adapter,
   expect(refuse({ workgroupInvocations: 16 })).toMatchObject({
     code: 'limit',
     message: expect.stringMatching(
-      /^[\w-]+ .*: patch_embed\S* has no kernel that keeps the maxComputeInvocationsPerWorkgroup of test default limits; got 16, expected 64; ask for more/,
+      /^[\w-]+ .*: patch_embed\S* has no kernel that keeps the maxComputeInvocationsPerWorkgroup of test default limits; got 16, expected \d+; ask for more/,
     ),
   });
   expect(refuse({ workgroupStorageBytes: 64 })).toMatchObject({
@@ -163,7 +163,7 @@ test('what cannot be is refused by one error that names the kernel, the adapter,
   });
   expect(refuse({ storageBuffers: 2 })).toMatchObject({
     code: 'limit',
-    message: expect.stringMatching(/keeps the maxStorageBuffersPerShaderStage of .*; got 2, expected [345]/),
+    message: expect.stringMatching(/keeps the maxStorageBuffersPerShaderStage of .*; got 2, expected [3-8]/),
   });
   expect(refuse({ storageBufferBindingBytes: 1024, bufferBytes: 1024 })).toMatchObject({
     code: 'limit',
@@ -171,46 +171,39 @@ test('what cannot be is refused by one error that names the kernel, the adapter,
   });
 });
 
-test('every kernel of these plans compiles', async () => {
+test('Dawn takes just those kernels whose footprints keep its limits', async () => {
   expect(kernels.size).toBeGreaterThan(100);
-  const all = [...kernels.values()];
-  const results = await Promise.allSettled(all.map((kernel) => device.pipelines.compile(kernel)));
-  const refused = results.flatMap((result, i) =>
-    result.status === 'rejected' ? [`${kernelLabel(all[i])}: ${result.reason}`] : [],
-  );
-  expect(refused).toEqual([]);
-  process.stdout.write(`${kernels.size} distinct kernels compiled\n`);
-});
-
-test('footprints are what Dawn finds: a device of default limits takes just those kernels that keep them', async () => {
-  const features = [...device.capabilities.features] as GPUFeatureName[];
-  const poor = await openTestDevice({ requiredFeatures: features }, 'null');
-  const rich: Capabilities = { ...device.capabilities, matrices: [], adapter: { ...defaultCapabilities.adapter } };
-  const devices = [undefined, 8, 32, 64, 128].flatMap((lanes) => [
-    { ...rich, subgroupSize: lanes },
-    ...(lanes === 32 ? matrixShapes.map((shape) => withMatrices(withSubgroups(rich, lanes, true), shape)) : []),
-  ]);
-  const all = new Map<string, { kernel: Kernel; fits: boolean }>();
-  for (const capabilities of devices) {
-    for (const operatorCase of operatorCases) {
-      for (const kernel of candidatesOf(operatorCase, 'f32', capabilities)) {
-        const { invocations, workgroupBytes } = footprintOf(resolveKernel(kernel));
-        const { limits } = poor.capabilities;
-        const fits = invocations <= limits.workgroupInvocations && workgroupBytes <= limits.workgroupStorageBytes;
-        all.set(resolveKernel(kernel).code, { kernel, fits });
-      }
-    }
-  }
+  const { workgroupInvocations, workgroupStorageBytes } = device.capabilities.limits;
   const judged = await Promise.all(
-    [...all.values()].map(async ({ kernel, fits }) => {
-      const isTaken = await poor.pipelines.compile(kernel).then(
-        () => true,
-        () => false,
-      );
-      return isTaken === fits ? [] : [`${kernelLabel(kernel)}: ${fits ? 'refused' : 'taken'}`];
+    [...kernels.values()].map(async (kernel) => {
+      const { invocations, workgroupBytes } = footprintOf(resolveKernel(kernel));
+      const fits = invocations <= workgroupInvocations && workgroupBytes <= workgroupStorageBytes;
+      const why = await device.pipelines.compile(kernel).then(() => '', String);
+      const isAgreed = fits ? why === '' : /use of workgroup storage|invocations per workgroup/.test(why);
+      return { fits, wrong: isAgreed ? [] : [`${kernelLabel(kernel)}: fits ${fits}; ${why}`] };
     }),
   );
-  expect(judged.flat()).toEqual([]);
-  expect([...all.values()].filter(({ fits }) => !fits).length).toBeGreaterThan(0);
-  poor.dispose();
+  expect(judged.flatMap(({ wrong }) => wrong)).toEqual([]);
+  const refused = judged.filter(({ fits }) => !fits).length;
+  expect(refused).toBeGreaterThan(0);
+  process.stdout.write(
+    `${judged.length} distinct kernels: ${judged.length - refused} compiled, ${refused} are too large here\n`,
+  );
+});
+
+test('footprints are those of the text', () => {
+  const footprint = (code: string) => footprintOf({ code, bindings: [], params: [] });
+  const text = [
+    'const LANES = 8 * (ROWS - 2) / 3; // 16',
+    'const ROWS = 8u;',
+    'alias Quad = vec4<f16>;',
+    'var<workgroup> a: array<array<Quad, LANES>, 3>;  // 384 bytes',
+    'var<workgroup> b: array<f32, 5 % 3>;             // 8, rounded up',
+    '@compute @workgroup_size(LANES, 2)',
+  ];
+  expect(footprint(text.join('\n'))).toEqual({ invocations: 32, workgroupBytes: 384 + 16, storageBuffers: 0 });
+  const unreadable = { code: 'shader' };
+  for (const code of ['@workgroup_size(NONE)', 'fn main() {}', 'var<workgroup> a: mat4x4f; @workgroup_size(1)']) {
+    expect(() => footprint(code), code).toThrow(expect.objectContaining(unreadable));
+  }
 });
