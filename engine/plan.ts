@@ -2,8 +2,11 @@
 // Needs no GPU: a plan can be printed, estimated, tested, and turned into a program as often as wanted.
 
 import type { Capabilities } from './device.ts';
+import { formatAdapter } from './device.ts';
 import { storageBytes } from './dtype.ts';
 import { StamError } from './errors.ts';
+import type { Excess } from './footprint.ts';
+import { excessOf, footprintOf } from './footprint.ts';
 import type { AnyValue, Graph, GraphNode, Value } from './graph.ts';
 import type { Kernel } from './kernel.ts';
 import { kernelLabel } from './kernel.ts';
@@ -83,8 +86,8 @@ export function valueBytes(value: AnyValue): number {
 }
 
 /**
- * Plans a graph for a device. Throws `limit` when a tensor does not fit a binding of the device, `unsupported` when no kernel can
- * run a node there, and `shader` when a kernel's bindings are not the node's tensors.
+ * Plans a graph for a device. Throws `limit` when a tensor does not fit a binding of the device or no kernel its other limits,
+ * `unsupported` when no kernel can run a node there, and `shader` when a kernel's bindings are not the node's tensors.
  */
 export function createPlan(
   graph: Graph,
@@ -94,6 +97,7 @@ export function createPlan(
   const memory = new SlotPlan(graph, valueBytes);
   const commands: Command[] = [];
   const outputs = new Map<string, PlannedOutput>();
+  const excesses = new Map<string, Excess | undefined>(); // by text: layers repeat theirs
   graph.nodes.forEach((node, index) => {
     const candidates = node.candidates(capabilities);
     if (candidates.length === 0) {
@@ -106,7 +110,9 @@ export function createPlan(
       const [input, slot, size] = [value.part?.of ?? value.name, memory.slot(value), valueBytes(value)];
       commands.push({ kind: 'load', input, offset: inputOffset(value), slot, size });
     }
-    commands.push(dispatch(node, choose(node, candidates), memory, capabilities));
+    commands.push(
+      dispatch(node, chooseFitting(node, candidates, { capabilities, choose, excesses }), memory, capabilities),
+    );
     for (const kept of graph.kept.filter(({ after }) => after === index)) {
       const { storage, layout, shape } = kept.value;
       const rowBytes = valueBytes(kept.value) / shape[0];
@@ -124,6 +130,35 @@ export function createPlan(
     outputs,
     flops: graph.nodes.reduce((sum, node) => sum + node.flops, 0),
   };
+}
+
+/** A kernel and its text. */
+interface Chosen {
+  readonly kernel: Kernel;
+  readonly resolved: ResolvedKernel;
+}
+
+/** What is chosen among the kernels that keep the device's limits. */
+function chooseFitting(
+  node: GraphNode,
+  candidates: readonly Kernel[],
+  by: { capabilities: Capabilities; choose: Choose; excesses: Map<string, Excess | undefined> },
+): Chosen {
+  const { capabilities, choose, excesses } = by;
+  const kernel = choose(node, candidates);
+  const resolved = resolveKernel(kernel);
+  if (!excesses.has(resolved.code)) excesses.set(resolved.code, excessOf(footprintOf(resolved), capabilities));
+  const excess = excesses.get(resolved.code);
+  if (!excess) return { kernel, resolved };
+  const others = candidates.filter((other) => other !== kernel);
+  if (others.length > 0) return chooseFitting(node, others, by);
+  throw new StamError('limit', {
+    where: kernelLabel(kernel),
+    problem: `${node.name} has no kernel that keeps the ${excess.limit} of ${formatAdapter(capabilities.adapter)}`,
+    got: `${excess.given}`,
+    expected: `${excess.needed}`,
+    hint: 'ask for more when the device is requested: requiredDevice() tells what',
+  });
 }
 
 /** The graph's weights, each in the layout that the kernels of such a device read. All plans for a device agree on it. */
@@ -149,8 +184,12 @@ function inputOffset(value: AnyValue): number {
   return (value.part?.start ?? 0) * storageBytes[value.storage];
 }
 
-function dispatch(node: GraphNode, kernel: Kernel, memory: SlotPlan, capabilities: Capabilities): Dispatch {
-  const resolved = resolveKernel(kernel);
+function dispatch(
+  node: GraphNode,
+  { kernel, resolved }: Chosen,
+  memory: SlotPlan,
+  capabilities: Capabilities,
+): Dispatch {
   const taken = new Set(Object.values(node.takesOver ?? {}));
   const tensors = new Map([
     ...Object.entries(node.inputs).filter(([name]) => !taken.has(name)),

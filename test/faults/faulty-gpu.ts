@@ -113,7 +113,7 @@ export class FaultyGpu {
       this.#replace(buffer, 'mapAsync', (map) => (mode: GPUMapModeFlags) => {
         const fault = this.#meet('mapAsync');
         // four is no multiple of eight: Dawn refuses that offset
-        return fault === 'stalls' ? never : map(mode, fault === 'rejects' ? 4 : 0);
+        return fault === 'stalls' ? never() : map(mode, fault === 'rejects' ? 4 : 0);
       });
       return buffer;
     });
@@ -169,7 +169,7 @@ export class FaultyGpu {
       return write(...args);
     });
     this.#replace(gpu.queue, 'onSubmittedWorkDone', (done) => () => {
-      return this.#meet('onSubmittedWorkDone') === 'stalls' ? never : done();
+      return this.#meet('onSubmittedWorkDone') === 'stalls' ? never() : done();
     });
   }
 
@@ -226,4 +226,5 @@ export class FaultyGpu {
   }
 }
 
-const never = new Promise<never>(() => {});
+/** A promise of its own each time: one for all would keep alive everyone who ever waited for it. */
+const never = () => new Promise<never>(() => {});

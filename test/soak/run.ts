@@ -41,7 +41,7 @@ write(`seed ${seed}, adapter ${adapter}, ${minutes} minutes`);
 const soak = await Soak.begin(adapter, randomOf(seed, 0));
 const begin = performance.now();
 const elapsed = () => (performance.now() - begin) / 60_000;
-process.on('unhandledRejection', (reason) => soak.unexpected.push(`nobody took: ${String(reason)}`));
+process.on('unhandledRejection', (reason) => soak.complain('nobody took', reason));
 
 async function report(): Promise<void> {
   const { javascript, resident } = await memory();
@@ -75,8 +75,6 @@ for (const kind of ['javascript', 'resident'] as const) {
   const verdict = grown[kind] > bounds[kind] ? 'TOO MUCH' : `allowed ${megabytes(bounds[kind])}`;
   write(`${kind} memory: ${from} after the warm-up, ${to} at the end; grew by ${megabytes(grown[kind])}, ${verdict}`);
 }
-write(
-  `${soak.unexpected.length} unexpected${soak.unexpected.length ? `:\n${soak.unexpected.slice(0, 20).join('\n')}` : ''}`,
-);
+write(`${soak.unexpected.length} unexpected`);
 const hasGrown = grown.javascript > bounds.javascript || grown.resident > bounds.resident;
 process.exitCode = soak.unexpected.length > 0 || hasGrown ? 1 : 0;

@@ -67,10 +67,10 @@ export class Soak {
     try {
       await Promise.race([act(random), late]);
     } catch (error) {
-      this.#complain(name, error);
+      this.complain(name, error);
     }
     for (const device of this.#devices) {
-      for (const message of device.uncaptured.splice(0)) this.#complain(name, new Error(`nobody took: ${message}`));
+      for (const message of device.uncaptured.splice(0)) this.complain(name, new Error(`nobody took: ${message}`));
     }
   }
 
@@ -79,7 +79,7 @@ export class Soak {
     for (const player of this.#players.splice(0)) player.stam.dispose();
     await new Promise((resolve) => setTimeout(resolve, 500));
     for (const { live, gpu } of this.#devices.splice(0)) {
-      if (live > 0) this.#complain('end', new Error(`${live} GPU objects are left`));
+      if (live > 0) this.complain('end', new Error(`${live} GPU objects are left`));
       gpu.destroy();
     }
   }
@@ -145,19 +145,21 @@ export class Soak {
     const { device } = await this.#player(random);
     const hit = this.#players.filter((player) => player.device === device);
     const works = hit.map((player) =>
-      this.#operate(player, random).catch((error: unknown) => this.#expectCode(error, ['device-lost'])),
+      // what an app maps itself rejects with an AbortError
+      this.#operate(player, random).catch((error: unknown) => this.#expectCode(error, ['device-lost', 'AbortError'])),
     );
     for (let turns = random.below(40); turns > 0; turns--) await new Promise((resolve) => setImmediate(resolve));
     device.gpu.destroy();
-    await Promise.all(works);
+    const outcomes = await Promise.allSettled(works);
     count(this.faults, 'device lost');
     const fresh = await openDevice(this.#adapter);
+    this.#devices.splice(this.#devices.indexOf(device), 1, fresh);
     for (const player of hit) {
       await player.recover(fresh);
       await this.#operate(player, random);
     }
     if (device.live > 0) throw new Error(`${device.live} GPU objects are left on a lost device`);
-    this.#devices.splice(this.#devices.indexOf(device), 1, fresh);
+    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
   }
 
   async #operate(player: Player, random: Random, signal?: AbortSignal): Promise<void> {
@@ -188,8 +190,11 @@ export class Soak {
     if (!codes.includes(code)) throw error;
   }
 
-  #complain(name: string, error: unknown): void {
-    this.unexpected.push(`${name}: ${error instanceof Error ? error.stack : error}`);
+  /** Notes what nobody expected; the first ones are shown at once. */
+  complain(name: string, error: unknown): void {
+    const text = `${name}: ${error instanceof Error ? error.stack : error}`;
+    this.unexpected.push(text.slice(0, 300));
+    if (this.unexpected.length <= 20) process.stderr.write(`${text}\n`);
   }
 }
 
