@@ -142,6 +142,7 @@ export const matmulCases: readonly OperatorCase[] = [
   linearCase({ m: 5, n: 7, k: 13, bias: true, residual: true, activation: 'gelu' }, 7),
   linearCase({ m: 17, n: 3, k: 1 }, 8),
   linearCase({ m: 523, n: 70, k: 33, bias: true, residual: true }, 14),
+  linearCase({ m: 515, n: 650, k: 32, bias: true }, 17),
   linearCase({ m: 40, n: 24, k: 8, bias: true, activation: 'gelu', result: 'f32', calm: true }, 13),
   linearCase({ m: 133, n: 196, k: 50, bias: true, asOnGpu: true }, 14),
   patchCase({ frames: 2, size: 32, patch: 16, channels: 64, tokens: true }, 9),
