@@ -21,5 +21,11 @@ export default defineConfig({
     // against hangs only: a software driver may take minutes to compile a model's kernels on a busy machine
     testTimeout: 600_000,
     hookTimeout: 600_000,
+    // of what runs in the tests' own processes: commands that are started as such do not count
+    coverage: {
+      provider: 'v8',
+      include: ['engine/**/*.ts', 'loaders/**/*.ts', 'model/**/*.ts'],
+      reporter: ['text', 'json-summary'],
+    },
   },
 });

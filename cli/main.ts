@@ -3,6 +3,9 @@ import { commands } from './commands.ts';
 import { descriptorStream } from './descriptor.ts';
 import { exitCodes, failureText, run } from './invoke.ts';
 
+/** Milliseconds for a command to stop in good order once it is asked to. */
+const patienceMs = 1000;
+
 const debug = process.env['STAM_DEBUG'] === '1';
 const controller = new AbortController();
 
@@ -18,6 +21,8 @@ process.on('SIGINT', () => {
   // the first asks the command to stop in good order, the second does not ask
   if (controller.signal.aborted) process.exit(exitCodes.interrupted);
   controller.abort(new DOMException('interrupted', 'AbortError'));
+  // what does not listen, a driver that compiles for instance, is not waited for; children go with the process
+  setTimeout(() => process.exit(exitCodes.interrupted), patienceMs).unref();
 });
 // covers rejections that nobody awaits, too
 process.on('uncaughtException', fail);
