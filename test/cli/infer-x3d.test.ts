@@ -8,7 +8,6 @@ import { infer } from '../../cli/infer.ts';
 import { merge } from '../../cli/merge.ts';
 import type { VideoResult } from '../../cli/results-file.ts';
 import { readResults } from '../../cli/results-file.ts';
-import { openVideo } from '../../cli/video.ts';
 import { createFileSink } from '../../loaders/node-source.ts';
 import { writeSafetensors } from '../../loaders/safetensors-writer.ts';
 import { openSynthetic } from '../../loaders/synthetic.ts';
@@ -16,7 +15,7 @@ import type { X3dConfig } from '../../model/x3d-config.ts';
 import { X3dModel } from '../../model/x3d-model.ts';
 import { x3dShapes } from '../../model/x3d-weights.ts';
 import { openTestDevice } from '../device.ts';
-import { ffmpeg, packaged, pictures, temporaryFolder } from '../loaders/video/video-files.ts';
+import { ffmpeg, pictures, temporaryFolder } from '../loaders/video/video-files.ts';
 import { call } from './call.ts';
 
 const adapter = ['--adapter', process.env['STAM_ADAPTER'] ?? 'software'];
@@ -217,31 +216,6 @@ test('shards are one run, each resumed where it was cut off', { timeout: 300_000
   const merged = path.join(folder, 'merged.jsonl');
   expect(await call([merge], ['merge', ...parts, '--out', merged])).toMatchObject({ code: 0, stdout: summary });
   expect(await readFile(merged, 'utf8')).toBe(expected);
-});
-
-test('clips are the same whether they are decoded at once or one by one', async () => {
-  const { signal } = new AbortController();
-  const file = path.join(folder, 'wide.mp4');
-  ffmpeg(...pictures('68x48', '30', 4), '-pix_fmt', 'yuv420p', file);
-  const clips = [0, 5, 9].map((clip) => framesOfClip(clip, 120, 30));
-  const opening = {
-    tools: packaged,
-    network: { overlaps: true, choose: () => clips },
-    signal,
-    maxPictureBytes: 2 ** 20,
-    onNotice: () => undefined,
-  };
-  const [together, single] = await Promise.all([
-    openVideo(file, opening),
-    openVideo(file, { ...opening, maxBytesAtOnce: 0 }),
-  ]);
-  if ('tooShort' in together || 'tooShort' in single) throw new Error('no clip');
-  expect(together.first).toEqual(single.first);
-  for (const clip of clips) {
-    const got = await together.decode(clip);
-    expect(got).toEqual(await single.decode(clip));
-    expect(got.data.length).toBe(16 * 68 * 48 * 3);
-  }
 });
 
 describe('infer on X3D', () => {
