@@ -41,6 +41,8 @@ export interface TimedResult {
   readonly gmacs: number;
   /** Milliseconds of each run, from one result to the next. */
   readonly times: readonly number[];
+  /** Milliseconds of this process' processors for one run, the mean of all: on a software adapter, what the network costs however busy the machine is. */
+  readonly processorMs: number;
   /** The largest difference to the reference in all runs. */
   readonly error: number;
 }
@@ -58,6 +60,7 @@ export async function timeRuns(network: Runnable, options: TimedRuns): Promise<T
   const times: number[] = [];
   let error = 0;
   const pending: Promise<Outputs>[] = [];
+  const processor = process.cpuUsage();
   let last = performance.now();
   for (let run = 0; run < warmUps + runs || pending.length > 0; run++) {
     if (run < warmUps + runs) {
@@ -72,5 +75,7 @@ export async function timeRuns(network: Runnable, options: TimedRuns): Promise<T
     const logits = outputs?.get('logits') ?? new Float32Array();
     error = Math.max(error, checkLogits(model, logits, { reference, storage, relative }));
   }
-  return { storage, gmacs: gmacsOf(program.plan) / perRun, times: times.slice(warmUps), error };
+  const { user, system } = process.cpuUsage(processor); // microseconds
+  const processorMs = (user + system) / 1000 / times.length;
+  return { storage, gmacs: gmacsOf(program.plan) / perRun, times: times.slice(warmUps), processorMs, error };
 }

@@ -88,7 +88,7 @@ async function rowOf(model: string, bench: Bench, before: readonly PaperRow[]): 
   try {
     const { software } = device.capabilities.adapter;
     const computing = computeProgress(bench.progress, `${model}: run`);
-    const { storage, gmacs, times, error } = await timeRuns(network, {
+    const { storage, gmacs, times, processorMs, error } = await timeRuns(network, {
       model,
       inputElements,
       perRun,
@@ -100,7 +100,12 @@ async function rowOf(model: string, bench: Bench, before: readonly PaperRow[]): 
       onRun: computing.update,
     });
     computing.finish();
-    return rowOfRuns(model, times, perRun, { gmacsPerView: gmacs, dtype: storage, maxError: error });
+    return rowOfRuns(model, times, perRun, {
+      gmacsPerView: gmacs,
+      dtype: storage,
+      maxError: error,
+      processorMs: software ? processorMs : null,
+    });
   } finally {
     network.dispose();
     await close();

@@ -13,7 +13,7 @@ import type { X3dConfig } from '../../model/x3d-config.ts';
 import { x3dConfigs } from '../../model/x3d-config.ts';
 import { defaultCapabilities } from '../capabilities.ts';
 
-const ran = { gmacsPerView: 10, dtype: 'f32', maxError: 1e-6 } as const;
+const ran = { gmacsPerView: 10, dtype: 'f32', maxError: 1e-6, processorMs: null } as const;
 
 describe('rows', () => {
   test('one view of thirty is extrapolated by the number of views', () => {
@@ -68,6 +68,14 @@ describe('rows', () => {
     expect(row.videosPerSecond).toBeCloseTo(1000 / 4050, 12);
   });
 
+  test('processor time is extrapolated likewise, and on a GPU there is none', () => {
+    const own = rowOfRuns('x3d_l', [1, 1], 3, { ...ran, processorMs: 12 });
+    expect(own.processorMsPerVideo).toBe(120);
+    const stam = rowOfRuns('stam_16', [1000], 1, { ...ran, processorMs: 1500 });
+    expect(rowFromOther('stam_64', 40, stam).processorMsPerVideo).toBe(6000);
+    expect(rowFromOther('stam_64', 40, rowOfRuns('stam_16', [1000], 1, ran)).processorMsPerVideo).toBeNull();
+  });
+
   test('a model that the paper has not is refused', () => {
     expect(() => rowOfRuns('stam_8', [1], 1, ran)).toThrow(/got stam_8, expected x3d_m, x3d_l/);
   });
@@ -75,9 +83,9 @@ describe('rows', () => {
 
 describe('the table', () => {
   const rows: readonly PaperRow[] = [
-    rowOfRuns('x3d_l', [2000], 1, { ...ran, gmacsPerView: 24.778 }),
+    rowOfRuns('x3d_l', [2000], 1, { ...ran, gmacsPerView: 24.778, processorMs: 4000 }),
     rowOfRuns('x3d_xl', [4000], 1, { ...ran, gmacsPerView: 48.42 }),
-    rowOfRuns('stam_16', [1500], 1, { ...ran, gmacsPerView: 281.6 }),
+    rowOfRuns('stam_16', [1500], 1, { ...ran, gmacsPerView: 281.6, processorMs: 2400 }),
   ];
 
   test('has the figures of this adapter and of the paper, and marks what did not run', () => {
@@ -88,6 +96,7 @@ describe('the table', () => {
       '480',
       '~60,000',
       '~0.0167',
+      '~120,000',
       '1 of 30 views',
       '1.0e-6',
       '77.5',
@@ -100,16 +109,22 @@ describe('the table', () => {
       '16',
       '1,500',
       '0.667',
+      '2,400',
       '1 video',
       '1.0e-6',
       '77.8',
       '20',
     ]);
-    expect(lines).toContain('STAM-16 : X3D-L in videos/s: 40.0 here, 43.5 in the paper (20 / 0.46)');
+    expect(lines).toContain(
+      'STAM-16 : X3D-L in videos/s: 40.0 here (50.0 by processor time), 43.5 in the paper (20 / 0.46)',
+    );
     expect(lines.at(-1)).toMatch(/are the paper's, not measured here\.$/);
   });
 
-  test('has no ratio without both models', () => {
+  test('has no processor time where there is none, and no ratio without both models', () => {
+    expect(comparisonTable([rowOfRuns('stam_16', [1500], 1, ran), rowOfRuns('x3d_l', [2000], 1, ran)])).toContain(
+      'STAM-16 : X3D-L in videos/s: 40.0 here, 43.5 in the paper (20 / 0.46)',
+    );
     expect(comparisonTable(rows.slice(0, 2))).not.toContain('STAM-16 : X3D-L');
   });
 });
