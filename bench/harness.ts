@@ -15,6 +15,7 @@ import type { DType } from '../model/planner.ts';
 import { StamModel } from '../model/stam-model.ts';
 import type { Ceiling } from './ceiling.ts';
 import { checkLogits } from './check.ts';
+import { gmacsOf } from './gmacs.ts';
 import { median } from './median.ts';
 import type { BenchRow } from './report.ts';
 
@@ -108,8 +109,7 @@ export async function measure(
   stam.dispose();
 
   const middle = median(timed);
-  const gflopPerVideo =
-    plan.commands.reduce((sum, command) => sum + (isArithmetic(command) ? command.flops : 0), 0) / batch / 1e9;
+  const gflopPerVideo = (2 * gmacsOf(plan)) / batch;
   const gflopPerSecond = (gflopPerVideo / middle) * 1000;
   const row: BenchRow = {
     model: measurement.model,
@@ -146,15 +146,8 @@ export async function measure(
   return { row, timings };
 }
 
-/** The published figures count matrix multiplications and attention; norms and tokens are left out here too. */
-function isArithmetic(command: {
-  kind: string;
-  operator?: string;
-}): command is { kind: 'dispatch'; operator: string; flops: number } {
-  return command.kind === 'dispatch' && ['linear', 'patchEmbed', 'attention'].includes(command.operator ?? '');
-}
-
-function repeat(video: Float32Array<ArrayBuffer>, batch: number): Float32Array<ArrayBuffer> {
+/** One video, `batch` times. */
+export function repeat(video: Float32Array<ArrayBuffer>, batch: number): Float32Array<ArrayBuffer> {
   const videos = new Float32Array(video.length * batch);
   for (let i = 0; i < batch; i++) videos.set(video, i * video.length);
   return videos;

@@ -12,6 +12,7 @@ import { formatTuned } from '../engine/tuner.ts';
 import { version } from '../engine/version.ts';
 import { configs } from '../model/config.ts';
 import { adapterOption, dtypeOption, openDevice, tuneOption } from './adapter.ts';
+import { benchPaper, paperModels } from './bench-paper.ts';
 import { checkpointFile } from './checkpoint-file.ts';
 import { defineCommand, UsageError } from './command.ts';
 import { computeProgress, loadProgress } from './load-progress.ts';
@@ -33,9 +34,17 @@ export const bench = defineCommand({
   options: {
     models: {
       type: 'choice',
-      choices: [...configs.keys()],
+      choices: [...new Set([...configs.keys(), ...paperModels])],
       repeated: true,
-      description: 'what to measure; default: all on a GPU, stam_16 on a software adapter',
+      description:
+        'what to measure; default: every STAM on a GPU, stam_16 on a software adapter; with --table: its rows. X3D is measured with --table',
+    },
+    table: {
+      type: 'choice',
+      choices: ['paper'],
+      description:
+        "measures the models of the paper's table and prints it beside the paper's figures: on a GPU whole videos, on a software adapter one " +
+        'view of each X3D and one video of stam_16, from which the rest is extrapolated and marked; a stam_64 that --models names is measured',
     },
     dtype: dtypeOption,
     adapter: adapterOption,
@@ -43,7 +52,8 @@ export const bench = defineCommand({
       type: 'integer',
       minimum: 1,
       placeholder: 'N',
-      description: 'videos to time; default 20 on a GPU, one batch on a software adapter',
+      description:
+        'videos to time; default 20 on a GPU, one batch on a software adapter; with --table 5 and 1, the 1 being a view of X3D',
     },
     batch: { type: 'integer', minimum: 1, default: 1, placeholder: 'N', description: 'videos of one run' },
     weights: {
@@ -68,9 +78,19 @@ export const bench = defineCommand({
       description: 'with --compare: the loss of videos per second that is a failure',
     },
   },
-  async run({ values, positionals, signal, stdout, log, progress }) {
+  async run(context) {
+    const { values, positionals, signal, stdout, log, progress } = context;
     if (values.compare) return compare(positionals, values.threshold, stdout);
     if (positionals.length > 0) throw new UsageError(`too many arguments; got '${positionals[0]}' without --compare`);
+    if (values.table) {
+      if (values.batch !== 1) throw new UsageError('--batch: not with --table');
+      if (values.profile !== undefined) throw new UsageError('--profile: not with --table');
+      if (values.weights !== 'synthetic:1')
+        throw new UsageError('--weights: not with --table, which takes synthetic:1');
+      return await benchPaper(context);
+    }
+    const x3d = values.models.find((model) => !configs.has(model));
+    if (x3d !== undefined) throw new UsageError(`--models: ${x3d} is measured with --table paper`);
     const device = await openDevice(values.adapter, log);
     const { adapter, features } = device.capabilities;
     const { batch } = values;

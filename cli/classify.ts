@@ -2,21 +2,18 @@
 import fs from 'node:fs/promises';
 import type { Device } from '../engine/device.ts';
 import { StamError } from '../engine/errors.ts';
-import type { Checkpoint } from '../loaders/checkpoint.ts';
 import { findVideoTools, type VideoTools } from '../loaders/video/node-video-tools.ts';
-import type { StamConfig } from '../model/config.ts';
-import { configName } from '../model/config.ts';
 import { labelsFor, parseLabels } from '../model/labels.ts';
 import { type Prediction, topPredictions } from '../model/predictions.ts';
-import { samplingOf } from '../model/sampling.ts';
-import { StamModel } from '../model/stam-model.ts';
 import { adapterOption, dtypeOption, openDevice, tuneOption } from './adapter.ts';
 import type { Context, Options, Values } from './command.ts';
 import { defineCommand } from './command.ts';
+import type { ComputedClip } from './evaluate.ts';
 import { computeProgress, loadProgress } from './load-progress.ts';
-import { openModelSource } from './model-source.ts';
 import { formatTable } from './table.ts';
 import { ffmpegOption, maxPictureBytes, modelPathOption, openVideo } from './video.ts';
+import type { VideoNetwork } from './video-network.ts';
+import { networkNames, openVideoNetwork } from './video-network.ts';
 
 const options = {
   model_path: modelPathOption,
@@ -24,7 +21,13 @@ const options = {
     type: 'string',
     placeholder: 'NAME|auto',
     default: 'auto',
-    description: 'stam_8, stam_16, stam_32 or stam_64; auto: what the checkpoint is',
+    description: `${networkNames}; auto: what the checkpoint is`,
+  },
+  input_size: {
+    type: 'integer',
+    minimum: 1,
+    placeholder: 'S',
+    description: 'height and width of a view of X3D; default: 256 (M) or 356 (L, XL)',
   },
   topk: { type: 'integer', minimum: 1, default: 5, placeholder: 'K', description: 'how many classes to print' },
   labels: {
@@ -32,7 +35,10 @@ const options = {
     placeholder: 'FILE',
     description: 'names of the classes, one per line; default: those of Kinetics-400',
   },
-  json: { type: 'flag', description: 'prints one JSON object, all logits in it' },
+  json: {
+    type: 'flag',
+    description: 'prints one JSON object, all logits in it; those of X3D are of the averaged scores',
+  },
   dtype: dtypeOption,
   tune: tuneOption,
   adapter: adapterOption,
@@ -49,67 +55,73 @@ export const classify = defineCommand({
     const { values, signal, log } = context;
     const tools = await findVideoTools({ ffmpeg: values.ffmpeg, signal });
     const labelText = values.labels === undefined ? undefined : await readText(values.labels);
-    const { config, checkpoint } = await openModelSource({
-      model: values.model_name,
-      weights: values.model_path,
-      heads: undefined,
-      signal,
-      log,
-    });
+    const source = { model: values.model_name.toLowerCase(), weights: values.model_path, signal, log };
+    const network = await openVideoNetwork(source, { input_size: values.input_size });
     try {
-      const labels = labelsFor(config.classes, labelText === undefined ? undefined : parseLabels(labelText));
+      const labels = labelsFor(network.classes, labelText === undefined ? undefined : parseLabels(labelText));
       const device = await openDevice(values.adapter, log);
       try {
-        await classifyOn(device, { ...context, tools, config, checkpoint, labels });
+        await classifyOn(device, { ...context, tools, network, labels });
       } finally {
         device.dispose();
       }
     } finally {
-      await checkpoint.close();
+      await network.checkpoint.close();
     }
   },
 });
 
 interface Classification extends Context<Values<typeof options>> {
   readonly tools: VideoTools;
-  readonly config: StamConfig;
-  readonly checkpoint: Checkpoint;
+  readonly network: VideoNetwork;
   readonly labels: readonly string[] | undefined;
 }
 
 async function classifyOn(device: Device, classification: Classification): Promise<void> {
-  const { values, positionals, signal, stdout, log, progress, tools, config, checkpoint, labels } = classification;
+  const { values, positionals, signal, stdout, log, progress, tools, network, labels } = classification;
   const [path] = positionals;
-  const sampling = samplingOf(config);
-  const opened = await openVideo(path, { tools, sampling, signal, maxPictureBytes: maxPictureBytes(device) });
+  const opened = await openVideo(path, {
+    tools,
+    network,
+    signal,
+    maxPictureBytes: maxPictureBytes(device),
+    onNotice: (text) => log(`${path}: ${text}`),
+  });
   if ('tooShort' in opened) throw new StamError('bad-video', { where: path, problem: opened.tooShort });
-  const { info, clips, first } = opened;
-  if (clips.length > 1) log(`${path}: the first of ${clips.length} clips`);
+  const { info, first } = opened;
+  const clips = network.views > 1 ? opened.clips : opened.clips.slice(0, 1);
+  if (clips.length < opened.clips.length) log(`${path}: the first of ${opened.clips.length} clips`);
   const bar = loadProgress(progress);
   const { dtype, tune } = values;
-  const loadOptions = { dtype, tune, signal, onProgress: bar.update, onNotice: log };
-  const stam = await StamModel.load(device, config, checkpoint, loadOptions);
+  const model = await network.load(device, { dtype, tune, clips: 1, signal, onProgress: bar.update, onNotice: log });
   bar.finish();
   try {
     const computing = computeProgress(progress, 'computing');
-    const outputs = await stam.run([first], { signal, onProgress: computing.update });
+    const computed: ComputedClip[] = [];
+    for (const [i, frames] of clips.entries()) {
+      const pictures = i === 0 ? first : await opened.decode(frames);
+      const onProgress = (done: number, total: number) => computing.update(i * total + done, clips.length * total);
+      const outputs = await model.run([pictures], { signal, onProgress });
+      computed.push({ frames, logits: outputs.get('logits') ?? new Float32Array() });
+    }
     computing.finish();
-    const logits = outputs.get('logits') ?? new Float32Array();
+    const [{ frames: taken, logits }] = network.answers(computed);
     const topk = topPredictions(logits, values.topk, labels);
     const { width, height, fps, frames } = info;
     const report = {
       video: path,
-      model: configName(config) ?? 'custom',
-      dtype: stam.storage,
+      model: network.model,
+      dtype: model.storage,
       adapter: device.capabilities.adapter,
       source: { width, height, fps, frames },
-      frames: clips[0],
+      views: network.views,
+      frames: taken,
       topk,
       logits: [...logits],
     };
     stdout(values.json ? JSON.stringify(report) : predictionTable(topk));
   } finally {
-    stam.dispose();
+    model.dispose();
   }
 }
 

@@ -1,8 +1,8 @@
 // Many videos through a model: frames are decoded ahead of the GPU, put into batches, and their logits come back in the videos' order.
 import { StamError, throwIfAborted } from '../engine/errors.ts';
+import type { Outputs } from '../engine/read-back.ts';
 import { prefetch } from '../loaders/video/prefetch.ts';
 import type { DecodedFrames } from '../model/preprocess.ts';
-import type { StamModel } from '../model/stam-model.ts';
 
 /** A video of which the first clip is decoded. */
 export interface OpenedVideo {
@@ -13,9 +13,21 @@ export interface OpenedVideo {
   decode(clip: readonly number[]): Promise<DecodedFrames>;
 }
 
+/** A network that takes decoded clips. */
+export interface ClipModel {
+  /** The `logits` of each clip, one clip after another. */
+  run(clips: readonly DecodedFrames[], options: { readonly signal: AbortSignal }): Promise<Outputs>;
+}
+
+export interface ComputedClip {
+  readonly frames: readonly number[];
+  /** Of each view of the clip, [views, classes]. */
+  readonly logits: Float32Array;
+}
+
 /** What became of a video: the logits of each clip, or the reason why there are none. */
 export type Outcome =
-  | { readonly clips: readonly { readonly frames: readonly number[]; readonly logits: Float32Array }[] }
+  | { readonly clips: readonly ComputedClip[] }
   | { readonly tooShort: string }
   | { readonly error: StamError };
 
@@ -63,7 +75,7 @@ interface Clip {
 
 /** Runs `model` on all videos. Rejects when the run cannot go on; outcomes told of by then stand. */
 export async function evaluate<V extends { readonly name: string }>(
-  model: StamModel,
+  model: ClipModel,
   options: EvaluateOptions<V>,
 ): Promise<EvaluateTimes> {
   const { videos, open, decoders, signal, onOutcome, onSpan } = options;
@@ -122,7 +134,7 @@ function isOfVideo(error: unknown): error is StamError {
 
 /** Collects clips, and runs them when there are enough. */
 class Batches {
-  readonly #model: StamModel;
+  readonly #model: ClipModel;
   readonly #options: Pick<EvaluateOptions<unknown>, 'batch' | 'signal' | 'onSpan'>;
   readonly #inFlight: Promise<unknown>[] = [];
   #waiting: Clip[] = [];
@@ -130,7 +142,7 @@ class Batches {
   #idleSince: number | undefined;
   #idleMs = 0;
 
-  constructor(model: StamModel, options: Pick<EvaluateOptions<unknown>, 'batch' | 'signal' | 'onSpan'>) {
+  constructor(model: ClipModel, options: Pick<EvaluateOptions<unknown>, 'batch' | 'signal' | 'onSpan'>) {
     this.#model = model;
     this.#options = options;
   }
@@ -140,7 +152,7 @@ class Batches {
    * computed. Rejects when a later clip of the video cannot be decoded.
    */
   async add(name: string, { clips, first, decode }: OpenedVideo): Promise<{ readonly outcome: Promise<Outcome> }> {
-    const results: Promise<{ frames: readonly number[]; logits: Float32Array }>[] = [];
+    const results: Promise<ComputedClip>[] = [];
     for (const [i, frames] of clips.entries()) {
       const pictures = i === 0 ? first : await decode(frames);
       results.push(this.#queue(name, pictures).then((logits) => ({ frames, logits })));
@@ -165,9 +177,8 @@ class Batches {
     this.#idleSince = undefined;
     const pictures = Array.from({ length: batch }, (_, i) => (clips[i] ?? clips[0]).pictures);
     const logits = this.#model.run(pictures, { signal }).then((outputs) => outputs.get('logits') ?? new Float32Array());
-    const { classes } = this.#model.config;
     for (const [i, { resolve }] of clips.entries()) {
-      resolve(logits.then((all) => all.slice(i * classes, (i + 1) * classes)));
+      resolve(logits.then((all) => all.slice((i * all.length) / batch, ((i + 1) * all.length) / batch)));
     }
     const over = logits.then(
       () => undefined,

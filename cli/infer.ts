@@ -9,21 +9,14 @@ import type { Checkpoint } from '../loaders/checkpoint.ts';
 import type { ListedVideo, VideoFolder } from '../loaders/video/node-video-folder.ts';
 import { listVideoFolder } from '../loaders/video/node-video-folder.ts';
 import { findVideoTools, type VideoTools } from '../loaders/video/node-video-tools.ts';
-import type { StamConfig } from '../model/config.ts';
-import { configName } from '../model/config.ts';
 import { chooseStorage } from '../model/planner.ts';
 import { rankOf, topPredictions } from '../model/predictions.ts';
-import { defaultZoom } from '../model/preprocess.ts';
-import type { Sampling } from '../model/sampling.ts';
-import { samplingOf } from '../model/sampling.ts';
-import { StamModel } from '../model/stam-model.ts';
 import { adapterOption, dtypeOption, openDevice, tuneOption } from './adapter.ts';
 import type { Context, Options, Values } from './command.ts';
 import { defineCommand, UsageError } from './command.ts';
 import type { Outcome, Span } from './evaluate.ts';
 import { evaluate, formatTrace } from './evaluate.ts';
 import { loadProgress } from './load-progress.ts';
-import { openModelSource } from './model-source.ts';
 import type { ResultsContent, ResultsSink, RunSettings, Summary, VideoResult } from './results-file.ts';
 import {
   createResults,
@@ -37,7 +30,9 @@ import {
 import type { Shard } from './shard.ts';
 import { parseShard, shardOfJob, wholeDataSet } from './shard.ts';
 import { formatDuration, printable } from './table.ts';
-import { expectOfModel, ffmpegOption, maxPictureBytes, modelPathOption, openVideo } from './video.ts';
+import { ffmpegOption, maxPictureBytes, modelPathOption, openVideo } from './video.ts';
+import type { VideoNetwork } from './video-network.ts';
+import { networkNames, openVideoNetwork } from './video-network.ts';
 
 const options = {
   val_dir: { type: 'string', placeholder: 'FOLDER', required: true, description: 'a sub-folder for each class' },
@@ -46,25 +41,29 @@ const options = {
     type: 'string',
     placeholder: 'NAME|auto',
     default: 'stam_16',
-    description: 'stam_8, stam_16, stam_32 or stam_64; auto: what the checkpoint is',
+    description: `${networkNames}; auto: what the checkpoint is`,
   },
   num_classes: {
     type: 'integer',
     minimum: 1,
     description: "classes of the model; refused if they are others' than its own",
   },
-  input_size: { type: 'integer', minimum: 1, placeholder: 'S', description: 'likewise, height and width of a frame' },
+  input_size: {
+    type: 'integer',
+    minimum: 1,
+    placeholder: 'S',
+    description: 'likewise, height and width of a frame; an X3D takes any, by default 256 (M) or 356 (L, XL)',
+  },
   val_zoom_factor: {
     type: 'number',
-    default: defaultZoom,
     placeholder: 'Z',
-    description: 'pictures are resized to S / Z, then cropped',
+    description: 'pictures are resized to S / Z, then cropped; default: 0.875; not for X3D',
   },
   batch_size: {
     type: 'integer',
     minimum: 1,
     placeholder: 'N',
-    description: 'clips computed at a time; default: 6, on a software adapter 1',
+    description: 'clips computed at a time; default: 6, of X3D 2 with three views each, on a software adapter 1',
   },
   num_workers: {
     type: 'integer',
@@ -81,16 +80,22 @@ const options = {
   frame_rate: {
     type: 'number',
     placeholder: 'R',
-    description: "frames taken a second; default: the model's, which stam_32 and stam_64 keep whatever is asked",
+    description:
+      "frames taken a second; default: the model's, which stam_32 and stam_64 keep whatever is asked; not for X3D",
   },
   step_between_clips: {
     type: 'integer',
     minimum: 1,
-    default: 1000,
     placeholder: 'N',
-    description: 'taken frames from one clip of a video to the next',
+    description: 'taken frames from one clip of a video to the next; default: 1000; not for X3D',
   },
-  topk: { type: 'integer', minimum: 1, default: 5, placeholder: 'K', description: 'classes written for each clip' },
+  topk: {
+    type: 'integer',
+    minimum: 1,
+    default: 5,
+    placeholder: 'K',
+    description: 'classes written for each clip, or video',
+  },
   out: { type: 'string', placeholder: 'FILE.jsonl', description: 'writes a line of JSON for each video' },
   resume: { type: 'flag', description: 'goes on with the file of --out where a run was cut off' },
   shard: {
@@ -123,26 +128,18 @@ export const infer = defineCommand({
     const folder = await listVideoFolder(values.val_dir, signal);
     const tools = await findVideoTools({ ffmpeg: values.ffmpeg, signal });
     log(`ffmpeg ${tools.ffmpeg.version}: ${tools.ffmpeg.path}`);
-    const { config, checkpoint } = await openModelSource({
-      model: values.model_name.toLowerCase(),
-      weights: values.model_path,
-      heads: undefined,
-      signal,
-      log,
-    });
+    const source = { model: values.model_name.toLowerCase(), weights: values.model_path, signal, log };
+    const network = await openVideoNetwork(source, values);
     try {
-      expectOfModel('num_classes', values.num_classes, config.classes);
-      expectOfModel('input_size', values.input_size, config.imageSize);
-      const sampling = chooseSampling(config, values, log);
-      const labels = nameClasses(folder, config, log);
+      const labels = nameClasses(folder, network.classes, log);
       const device = await openDevice(values.adapter, log);
       try {
-        await inferOn(device, { ...context, shard, folder, tools, config, checkpoint, sampling, labels });
+        await inferOn(device, { ...context, shard, folder, tools, network, labels });
       } finally {
         device.dispose();
       }
     } finally {
-      await checkpoint.close();
+      await network.checkpoint.close();
     }
   },
 });
@@ -151,23 +148,19 @@ interface Inference extends Context<Values<typeof options>> {
   readonly shard: Shard;
   readonly folder: VideoFolder;
   readonly tools: VideoTools;
-  readonly config: StamConfig;
-  readonly checkpoint: Checkpoint;
-  readonly sampling: Sampling;
+  readonly network: VideoNetwork;
   /** Names of the classes, where the folders tell them. */
   readonly labels: readonly string[] | undefined;
 }
 
 async function inferOn(device: Device, inference: Inference): Promise<void> {
-  const { values, signal, stdout, log, shard, folder, config, checkpoint } = inference;
+  const { values, signal, stdout, log, shard, folder, network } = inference;
   const { adapter } = device.capabilities;
   const settings: RunSettings = {
-    model: configName(config) ?? 'custom',
-    weights: nameWeights(checkpoint),
+    model: network.model,
+    weights: nameWeights(network.checkpoint),
     dtype: chooseStorage(values.dtype, device),
-    inputSize: config.imageSize,
-    zoom: values.val_zoom_factor,
-    ...inference.sampling,
+    ...network.protocol,
     topk: values.topk,
     videos: folder.videos.length,
     dataSet: fingerprint(folder),
@@ -204,16 +197,15 @@ async function inferOn(device: Device, inference: Inference): Promise<void> {
 async function compute(
   device: Device,
   videos: readonly ListedVideo[],
-  { values, signal, log, progress, folder, tools, config, checkpoint, sampling, labels }: Inference,
+  { values, signal, log, progress, folder, tools, network, labels }: Inference,
   onResult: (result: VideoResult) => Promise<Summary>,
 ): Promise<void> {
   const { adapter } = device.capabilities;
-  const batch = values.batch_size ?? (adapter.software ? 1 : 6);
+  const batch = values.batch_size ?? (adapter.software ? 1 : network.batch);
   const loading = loadProgress(progress);
-  const stam = await StamModel.load(device, config, checkpoint, {
+  const model = await network.load(device, {
     dtype: values.dtype,
-    videos: batch,
-    zoom: values.val_zoom_factor,
+    clips: batch,
     tune: values.tune,
     signal,
     onProgress: loading.update,
@@ -224,16 +216,22 @@ async function compute(
   let done = 0;
   const spans: Span[] = [];
   try {
-    const { gpuMs, gpuIdleMs } = await evaluate(stam, {
+    const { gpuMs, gpuIdleMs } = await evaluate(model, {
       videos,
       open: (video, abort) =>
-        openVideo(video.path, { tools, sampling, signal: abort, maxPictureBytes: maxPictureBytes(device) }),
+        openVideo(video.path, {
+          tools,
+          network,
+          signal: abort,
+          maxPictureBytes: maxPictureBytes(device),
+          onNotice: (text) => log(`${printable(video.name)}: ${text}`),
+        }),
       batch,
       decoders: values.num_workers ?? Math.min(8, os.availableParallelism()),
       signal,
       onSpan: values.profile === undefined ? undefined : (span) => spans.push(span),
       async onOutcome(video, outcome) {
-        const summary = await onResult(resultOf(video, outcome, { folder, topk: values.topk, labels }));
+        const summary = await onResult(resultOf(video, outcome, { folder, network, topk: values.topk, labels }));
         bar.update(++done, formatPrecision(summary));
       },
     });
@@ -241,7 +239,7 @@ async function compute(
     log(`GPU busy for ${formatDuration(gpuMs - gpuIdleMs)}; it waited ${formatDuration(gpuIdleMs)} for frames`);
   } finally {
     if (values.profile !== undefined) await fs.writeFile(values.profile, formatTrace(spans, formatAdapter(adapter)));
-    stam.dispose();
+    model.dispose();
   }
 }
 
@@ -259,36 +257,12 @@ function chooseShard(option: string | undefined, log: (line: string) => void): S
   return job.shard;
 }
 
-/** infer.py sets frames and rate by the model's name, over what was asked for; here that is said. */
-function chooseSampling(
-  config: StamConfig,
-  asked: {
-    readonly frames_per_clip: number | undefined;
-    readonly frame_rate: number | undefined;
-    readonly step_between_clips: number;
-  },
-  log: (line: string) => void,
-): Sampling {
-  const own = samplingOf(config);
-  const isFixed = config.frames === 32 || config.frames === 64;
-  const keep = (option: string, given: number | undefined, kept: number) => {
-    if (given !== undefined && given !== kept) log(`--${option} ${given} has no effect: the model takes ${kept}`);
-  };
-  keep('frames_per_clip', asked.frames_per_clip, own.framesPerClip);
-  if (isFixed) keep('frame_rate', asked.frame_rate, own.frameRate);
-  return {
-    framesPerClip: own.framesPerClip,
-    frameRate: isFixed ? own.frameRate : (asked.frame_rate ?? own.frameRate),
-    stepBetweenClips: asked.step_between_clips,
-  };
-}
-
 /** The folders' names as labels, if there is one for each class of the model: class numbers mean nothing otherwise. */
-function nameClasses({ classes, videos }: VideoFolder, config: StamConfig, log: (line: string) => void) {
+function nameClasses({ classes, videos }: VideoFolder, count: number, log: (line: string) => void) {
   log(`${videos.length} videos in ${classes.length} folders`);
-  if (classes.length === config.classes) return classes;
+  if (classes.length === count) return classes;
   log(
-    `the model has ${config.classes} classes and there are ${classes.length} folders: folders are numbered in the order of their names, ` +
+    `the model has ${count} classes and there are ${classes.length} folders: folders are numbered in the order of their names, ` +
       'as infer.py does it, which for a part of the classes are not the numbers the model was trained with',
   );
   return undefined;
@@ -322,7 +296,7 @@ function openResults(file: string, settings: RunSettings, before: ResultsContent
 function resultOf(
   { index, name, label }: ListedVideo,
   outcome: Outcome,
-  { folder, topk, labels }: { folder: VideoFolder; topk: number; labels: readonly string[] | undefined },
+  { folder, network, topk, labels }: Pick<Inference, 'folder' | 'network' | 'labels'> & { readonly topk: number },
 ): VideoResult {
   const result = { index, video: name, label, class: folder.classes[label], clips: [] };
   if ('tooShort' in outcome) return { ...result, tooShort: outcome.tooShort };
@@ -330,7 +304,7 @@ function resultOf(
     const { code, message } = outcome.error;
     return { ...result, error: { code, message } };
   }
-  const clips = outcome.clips.map(({ frames, logits }) => ({
+  const clips = network.answers(outcome.clips).map(({ frames, logits }) => ({
     frames,
     rank: rankOf(logits, label),
     topk: topPredictions(logits, topk, labels),

@@ -89,9 +89,11 @@ export async function openX3dSource(
   if (seed !== undefined) {
     return named && { config: sized(named), checkpoint: openSynthetic(seed, x3dShapes(named)) };
   }
-  const checkpoint = await openCheckpointFile(weights, { signal, log });
+  const told: string[] = [];
+  const checkpoint = await openCheckpointFile(weights, { signal, log: (line) => told.push(line) });
   try {
     if (named || identifyX3d(checkpoint) !== undefined) {
+      for (const line of told) log(line); // of another network, whoever opens it tells them
       return { config: named ? sized(named) : x3dFromCheckpoint(checkpoint, imageSize), checkpoint };
     }
   } catch (error) {

@@ -5,17 +5,31 @@ import type { AdapterDescription } from '../engine/device.ts';
 import { StamError } from '../engine/errors.ts';
 import type { Prediction } from '../model/predictions.ts';
 
-/** The first line. Everything but the adapter has to be the same for results to belong together. */
-export interface RunSettings {
-  readonly model: string;
-  /** Name and size of the checkpoint. */
-  readonly weights: string;
-  readonly dtype: 'f32' | 'f16';
+/** How infer.py looks at a video: clips that do not overlap, one view and one answer of each. */
+export interface ClipSettings {
   readonly inputSize: number;
   readonly zoom: number;
   readonly framesPerClip: number;
   readonly frameRate: number;
   readonly stepBetweenClips: number;
+}
+
+/** How X3D is tested: clips spread over the video, some crops of each, one answer of all. */
+export interface ViewSettings {
+  readonly inputSize: number;
+  readonly framesPerClip: number;
+  readonly frameStep: number;
+  readonly targetRate: number;
+  readonly clips: number;
+  readonly crops: number;
+}
+
+/** The first line. Everything but the adapter has to be the same for results to belong together. */
+export type RunSettings = (ClipSettings | ViewSettings) & {
+  readonly model: string;
+  /** Name and size of the checkpoint. */
+  readonly weights: string;
+  readonly dtype: 'f32' | 'f16';
   readonly topk: number;
   /** Of the whole data set: how many, and a hash of all their names. */
   readonly videos: number;
@@ -23,11 +37,11 @@ export interface RunSettings {
   /** `I/N`. */
   readonly shard: string;
   readonly adapter: AdapterDescription;
-}
+};
 
-/** What one clip of a video got. */
+/** What one clip of a video got, or all clips together where they make one answer. */
 export interface ClipResult {
-  /** The frames taken, by number in the video. */
+  /** The frames taken, by number in the video; those of several clips one clip after another. */
   readonly frames: readonly number[];
   /** How many classes the model holds more probable than the right one: Prec@k counts the ranks below k. */
   readonly rank: number;
@@ -157,9 +171,10 @@ function isResult(value: unknown): value is VideoResult {
 
 /** Which settings two runs differ in, those of `except` aside: `frameRate: 1.6 and 3.2`. The adapter may always differ. */
 export function settingsDifference(a: RunSettings, b: RunSettings, except: readonly string[] = []): string | undefined {
-  const keys = [...new Set([...Object.keys(a), ...Object.keys(b)])] as (keyof RunSettings)[];
-  const differing = keys.filter((key) => key !== 'adapter' && !except.includes(key) && a[key] !== b[key]);
-  return differing.length > 0 ? differing.map((key) => `${key}: ${a[key]} and ${b[key]}`).join('; ') : undefined;
+  const [one, other]: Record<string, unknown>[] = [{ ...a }, { ...b }];
+  const keys = [...new Set([...Object.keys(one), ...Object.keys(other)])];
+  const differing = keys.filter((key) => key !== 'adapter' && !except.includes(key) && one[key] !== other[key]);
+  return differing.length > 0 ? differing.map((key) => `${key}: ${one[key]} and ${other[key]}`).join('; ') : undefined;
 }
 
 /** A results file that is being written. Each append is on disk when it resolves. */

@@ -1,11 +1,10 @@
-// What classify and infer share: the options that say which model and which frames, and the opening of a video.
+// What classify and infer share: the options that say which model and which ffmpeg, and the opening of a video.
 import type { Device } from '../engine/device.ts';
-import { StamError } from '../engine/errors.ts';
-import { chooseClips, leastFrames } from '../loaders/video/frame-choice.ts';
 import { decodeFrames, probeVideo, type VideoInfo } from '../loaders/video/node-video.ts';
 import type { VideoTools } from '../loaders/video/node-video-tools.ts';
-import type { Sampling } from '../model/sampling.ts';
+import type { DecodedFrames } from '../model/preprocess.ts';
 import type { OpenedVideo } from './evaluate.ts';
+import type { VideoNetwork } from './video-network.ts';
 
 export const modelPathOption = {
   type: 'string',
@@ -23,41 +22,57 @@ export const ffmpegOption = {
 
 export interface OpenVideoOptions {
   readonly tools: VideoTools;
-  readonly sampling: Sampling;
+  readonly network: Pick<VideoNetwork, 'choose' | 'overlaps'>;
   readonly signal: AbortSignal;
   /** Most bytes of one picture. */
   readonly maxPictureBytes: number;
+  /** Is told what is odd about the video. */
+  readonly onNotice: (text: string) => void;
+  /** Most bytes of clips that overlap and are decoded at once; more are decoded one by one, which takes longer. */
+  readonly maxBytesAtOnce?: number | undefined;
 }
+
+/** For 160 pictures of 640x360: as many videos are held as are decoded ahead. */
+const defaultBytesAtOnce = 2 ** 27;
 
 /** A probed video, its clips chosen, the first decoded; or why there is no clip. Throws bad-video for one that cannot be decoded. */
 export async function openVideo(
   path: string,
-  { tools, sampling, signal, maxPictureBytes }: OpenVideoOptions,
+  { tools, network, signal, maxPictureBytes, onNotice, maxBytesAtOnce = defaultBytesAtOnce }: OpenVideoOptions,
 ): Promise<(OpenedVideo & { readonly info: VideoInfo }) | { readonly tooShort: string }> {
-  const info = await probeVideo(tools, path, { signal, maxPixels: Math.floor(maxPictureBytes / 3) });
-  const clips = chooseClips(info.frames, info.fps, sampling);
-  if (clips.length === 0) return { tooShort: tooShort(info, sampling) };
-  const decode = (clip: readonly number[]) => decodeFrames(tools, path, info, clip, { signal });
-  return { info, clips, decode, first: await decode(clips[0]) };
+  const probed = await probeVideo(tools, path, { signal, maxPixels: Math.floor(maxPictureBytes / 3) });
+  const info = network.overlaps ? inDecodersOrder(probed) : probed;
+  const clips = network.choose(info, onNotice);
+  if ('tooShort' in clips) return clips;
+  const decode = (frames: readonly number[]) => decodeFrames(tools, path, info, frames, { signal });
+  const all = [...new Set(clips.flat())].sort((a, b) => a - b);
+  if (!network.overlaps || all.length * 3 * info.width * info.height > maxBytesAtOnce) {
+    return { info, clips, decode, first: await decode(clips[0]) };
+  }
+  const pictures = await decode(all);
+  const places = new Map(all.map((frame, place) => [frame, place]));
+  const pick = (clip: readonly number[]) =>
+    pickPictures(
+      pictures,
+      clip.map((frame) => places.get(frame) ?? 0),
+    );
+  return { info, clips, decode: async (clip) => pick(clip), first: pick(clips[0]) };
 }
 
-function tooShort({ frames, fps }: VideoInfo, sampling: Sampling): string {
-  const got = `${frames} frames at ${Number(fps.toFixed(3))} fps`;
-  return `too short for a clip of ${sampling.framesPerClip} frames; got ${got}, expected at least ${leastFrames(fps, sampling)}`;
+/** The video as if its frames were numbered as the decoder puts them out, whatever their timestamps say. */
+function inDecodersOrder(info: VideoInfo): VideoInfo {
+  const { timestamps, ...plain } = info;
+  return timestamps ? { ...plain, frames: timestamps.decoded.length } : info;
+}
+
+function pickPictures({ width, height, data }: DecodedFrames, places: readonly number[]): DecodedFrames {
+  const bytes = 3 * width * height;
+  const picked = new Uint8Array(places.length * bytes);
+  for (const [i, place] of places.entries()) picked.set(data.subarray(place * bytes, (place + 1) * bytes), i * bytes);
+  return { width, height, data: picked };
 }
 
 /** The largest picture that goes to the GPU as it is. */
 export function maxPictureBytes({ capabilities: { limits } }: Device): number {
   return Math.min(limits.storageBufferBindingBytes, limits.bufferBytes);
-}
-
-/** Throws bad-input for an option that asks for other frames than the model takes. */
-export function expectOfModel(option: string, given: number | undefined, own: number): void {
-  if (given === undefined || given === own) return;
-  throw new StamError('bad-input', {
-    where: `--${option}`,
-    problem: 'the model has another',
-    got: `${given}`,
-    expected: `${own}`,
-  });
 }

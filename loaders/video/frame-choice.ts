@@ -80,13 +80,14 @@ function checkRule(fps: number, { framesPerClip, frameRate, stepBetweenClips }: 
   checkWhole('stepBetweenClips', stepBetweenClips, 1, Number.MAX_SAFE_INTEGER);
 }
 
-/** Rates within these bounds keep every quotient and product finite and above zero. */
-function checkRate(name: string, rate: number): void {
+/** Rates within these bounds keep every quotient and product finite and above zero. Throws bad-input for others. */
+export function checkRate(name: string, rate: number): void {
   if (rate >= 1e-6 && rate <= 1e6) return;
   throw new StamError('bad-input', { where: name, problem: 'no frame rate', got: `${rate}`, expected: '1e-6 to 1e6' });
 }
 
-function checkWhole(name: string, value: number, least: number, most: number): void {
+/** Throws bad-input for what is no integer from `least` to `most`. */
+export function checkWhole(name: string, value: number, least: number, most: number): void {
   if (Number.isInteger(value) && value >= least && value <= most) return;
   const expected = `an integer from ${least} to ${most}`;
   throw new StamError('bad-input', { where: name, problem: 'not a valid count', got: `${value}`, expected });

@@ -61,7 +61,9 @@ async function writeWeights(file: string): Promise<void> {
 test('the tarball holds what an app or the command reads, and nothing else', () => {
   const { files, size } = scratch.packed;
   process.stdout.write(`stam-webgpu.tgz: ${size} bytes\n`);
-  const models = ['8', '16', '32', '64'].map((frames) => `bench/reference/stam_${frames}.io.safetensors`);
+  const models = ['stam_8', 'stam_16', 'stam_32', 'stam_64', 'x3d_m.256', 'x3d_l.356', 'x3d_xl.356'].map(
+    (model) => `bench/reference/${model}.io.safetensors`,
+  );
   const built = ['cli.js', 'index.d.ts', 'index.js', 'index.js.map', 'node.js', 'node.js.map', 'peer.js'];
   const wanted = [
     ...[
