@@ -97,9 +97,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
     // #unroll
     for (var l = 0u; l < LINES; l++) {
       let row = ((video * params.frames + done) * params.out_height + y + l) * params.out_width + x;
+      let is_line = (step >= KT - 1) & (done < end) & (y + l < params.out_height);
       // #unroll
       for (var c = 0u; c < COLUMNS; c++) {
-        if (step >= KT - 1 && done < end && y + l < params.out_height && x + c < params.out_width) {
+        if (is_line & (x + c < params.out_width)) {
           output[(row + c) * params.quads + quad] = store_quad(activation(sums[l * COLUMNS + c]));
         }
       }

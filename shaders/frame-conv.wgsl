@@ -63,7 +63,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   for (var c = 0u; c < COLUMNS; c++) {
     // #unroll
     for (var q = 0u; q < LANE_QUADS; q++) {
-      if (x + c < OUT_SIZE && first_quad + q < QUADS) {
+      if ((x + c < OUT_SIZE) & (first_quad + q < QUADS)) {
         output[(pixel + c) * QUADS + first_quad + q] = store_quad(sums[c * LANE_QUADS + q]);
       }
     }

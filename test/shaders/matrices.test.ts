@@ -10,6 +10,7 @@ import { openTestDevice } from '../device.ts';
 import { attentionCases } from './attention.cases.ts';
 import { matmulCases } from './matmul.cases.ts';
 import matrixEmulated from './matrix-emulated.wgsl';
+import { pointwiseCases } from './pointwise.cases.ts';
 
 let device: Device;
 beforeAll(async () => {
@@ -43,7 +44,9 @@ function isSmall({ name, imports, constants }: Kernel): boolean {
   );
 }
 
-const cases = [...matmulCases, ...attentionCases].map((one) => [`${one.operator} ${one.name}`, one] as const);
+const cases = [...matmulCases, ...attentionCases, ...pointwiseCases].map(
+  (one) => [`${one.operator} ${one.name}`, one] as const,
+);
 
 describe.each(matrixShapes)('emulated $component matrices of $m x $n x $k', (shape) => {
   // all cases for the commonest shape, some of every kind for the others
