@@ -76,11 +76,11 @@ export class Weights {
         queued += valueBytes(value);
         onProgress?.(loaded, total);
         if (queued > maxQueuedBytes) {
-          await unlessAborted(device.finished(), signal);
+          await unlessAborted(written(device), signal);
           queued = 0;
         }
       }
-      await unlessAborted(device.finished(), signal);
+      await unlessAborted(written(device), signal);
       device.check();
       for (const scratch of [weights.#bytes, weights.#floats, weights.#halves]) scratch(0);
       return weights;
@@ -133,6 +133,15 @@ function reusable<T extends { readonly length: number; subarray(start: number, e
     if (memory.length < count || count === 0) memory = create(count);
     return memory.subarray(0, count);
   };
+}
+
+/**
+ * Waits until the GPU has what was written. Dawn keeps that, and what was destroyed before, until a submission follows, even one of nothing:
+ * loads of which none runs would add up.
+ */
+async function written(device: Device): Promise<void> {
+  await device.checked('weights', () => device.gpu.queue.submit([]));
+  await device.finished();
 }
 
 /** writeBuffer copies into memory of the driver's until the GPU has taken it; past this much we wait. */

@@ -13,7 +13,11 @@ import { kernelOfText } from './small-program.ts';
 /** A kernel that computes nothing and binds these tensors. */
 function kernelOf(bindings: readonly string[], parts: Partial<Kernel> = {}): Kernel {
   const lines = bindings.map((name, i) => `@group(0) @binding(${i}) var<storage, read_write> ${name}: array<vec4f>;`);
-  return kernelOfText(lines.join('\n'), { name: 'step', variant: 'plain', ...parts });
+  return kernelOfText([...lines, '@compute @workgroup_size(1) fn main() {}'].join('\n'), {
+    name: 'step',
+    variant: 'plain',
+    ...parts,
+  });
 }
 
 interface StepOptions {

@@ -21,7 +21,9 @@ interface Case {
   readonly ending?: Ending | undefined;
 }
 
+/** Milliseconds from a fault to the rejection of the call, and, where nothing fails, to the end of one that may compile first. */
 const soon = 5000;
+const atLast = 120_000;
 const unhandled: unknown[] = [];
 const note = (reason: unknown) => unhandled.push(reason);
 /** Cases by step, fault and outcome. */
@@ -60,9 +62,16 @@ function end({ stream, stam }: Stage): void {
   stam?.dispose();
 }
 
-/** What became of a call: its code or name, `right`, `wrong`, or `hangs`. */
-async function outcomeOf(step: Step, work: Promise<() => Promise<Float32Array>>): Promise<string> {
-  const late = new Promise<'hangs'>((resolve) => setTimeout(resolve, soon, 'hangs'));
+/** What became of a call: its code or name, `right`, `wrong`, or `hangs`, which is no end soon after `fault`, or none at all. */
+async function outcomeOf(
+  step: Step,
+  work: Promise<() => Promise<Float32Array>>,
+  fault: Promise<void> = new Promise(() => {}),
+): Promise<string> {
+  const late = Promise.race([
+    fault.then(() => new Promise<'hangs'>((resolve) => setTimeout(resolve, soon, 'hangs'))),
+    new Promise<'hangs'>((resolve) => setTimeout(resolve, atLast, 'hangs')),
+  ]);
   const told = work
     .then(async (verify) => {
       faulty.count();
@@ -119,9 +128,10 @@ async function inject(step: Step, one: Case): Promise<void> {
   const controller = new AbortController();
   faulty.arm(call, n, kind);
   const acting = step.act(stage, controller.signal);
-  const telling = outcomeOf(step, acting);
+  const failing = reached(() => faulty.hasFailed);
+  const telling = outcomeOf(step, acting, failing);
   if (ending) {
-    await Promise.race([telling, reached(() => faulty.hasFailed)]);
+    await Promise.race([telling, failing]);
     await Promise.race([telling, new Promise((resolve) => setTimeout(resolve, 20))]);
     // a call that does not wait for what stalls is over by now, or told of the ending all the same
     if (ending === 'aborted') controller.abort();
@@ -160,7 +170,7 @@ async function replaceDevice(stage: Stage): Promise<void> {
 }
 
 async function reached(condition: () => boolean): Promise<void> {
-  for (const begin = performance.now(); !condition() && performance.now() - begin < soon; ) {
+  for (const begin = performance.now(); !condition() && performance.now() - begin < atLast; ) {
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
 }
