@@ -8,7 +8,7 @@ import { chooseClips, leastFrames } from '../loaders/video/frame-choice.ts';
 import type { VideoInfo } from '../loaders/video/node-video.ts';
 import { chooseViews, clipLength } from '../loaders/video/view-choice.ts';
 import type { StamConfig } from '../model/config.ts';
-import { configName } from '../model/config.ts';
+import { configName, configs } from '../model/config.ts';
 import { defaultZoom } from '../model/preprocess.ts';
 import type { Sampling } from '../model/sampling.ts';
 import { samplingOf } from '../model/sampling.ts';
@@ -66,7 +66,8 @@ export interface AskedFrames {
   readonly step_between_clips?: number | undefined;
 }
 
-export const networkNames = `stam_8, stam_16, stam_32, stam_64 or ${[...x3dConfigs.keys()].join(', ')}`;
+/** For --help and messages. */
+export const networkNames = [...configs.keys(), ...x3dConfigs.keys()].join(', ');
 
 /**
  * Opens the weights and settles how videos are looked at; the caller closes the checkpoint. Throws UsageError for options that the network
@@ -76,6 +77,9 @@ export async function openVideoNetwork(
   source: Pick<ModelSourceOptions, 'model' | 'weights' | 'signal' | 'log'>,
   asked: AskedFrames,
 ): Promise<VideoNetwork> {
+  if (source.model !== 'auto' && !configs.has(source.model) && !x3dConfigs.has(source.model)) {
+    throw new UsageError(`--model_name: unknown; got '${source.model}', expected ${networkNames}, or auto`);
+  }
   const network = (await openX3d(source, asked)) ?? (await openStam(source, asked));
   try {
     expectOfModel('num_classes', asked.num_classes, network.classes);

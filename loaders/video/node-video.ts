@@ -121,7 +121,7 @@ function checkIndices(file: string, video: VideoInfo, indices: readonly number[]
 }
 
 function decodeArguments(tools: VideoTools, file: string, video: VideoInfo, wanted: readonly number[]): string[] {
-  const select = wanted.map((place) => `eq(n\\,${place})`).join('+');
+  const select = sumOf(wanted.map((place) => `eq(n\\,${place})`));
   // PyAV goes through swscale without telling it the stream's colour space: always BT.601, and full range for those formats alone that are
   // full range by definition. Its flag is SWS_BILINEAR; accurate_rnd would change the arithmetic.
   const range = /^(?:yuvj|gray|ya\d)/.test(video.pixelFormat) ? 'pc' : 'tv';
@@ -134,6 +134,13 @@ function decodeArguments(tools: VideoTools, file: string, video: VideoInfo, want
     ...['-map', '0:v:0', '-an', '-sn', '-dn', '-vf', `select=${select},${scale},format=rgb24`],
     ...[...tools.passthrough, ...stop, '-f', 'rawvideo', 'pipe:1'],
   ];
+}
+
+/** A sum in which no term lies deep: newer releases of ffmpeg refuse expressions of more than 100 levels, and a + b + c has one a term. */
+function sumOf(terms: readonly string[]): string {
+  if (terms.length <= 2) return terms.join('+');
+  const half = Math.ceil(terms.length / 2);
+  return `(${sumOf(terms.slice(0, half))})+(${sumOf(terms.slice(half))})`;
 }
 
 function describeFailure(end: ChildEnd, file: string, refused: string): string {

@@ -223,6 +223,7 @@ describe('infer on X3D', () => {
     [['--val_zoom_factor', '0.875'], 2, /--val_zoom_factor: is not for X3D/],
     [['--frame_rate', '6'], 2, /--frame_rate: is not for X3D/],
     [['--step_between_clips', '1000'], 2, /--step_between_clips: is not for X3D/],
+    [['--model_name', 'x3d_xs'], 2, /--model_name: unknown; got 'x3d_xs', expected stam_8, .*x3d_xl, or auto/],
     [['--num_classes', '400'], 1, /--num_classes: the model has another; got 400, expected 7/],
     [['--input_size', '192'], 1, /too small for the window of 7 x 7 in the head; got 192, expected at least 193/],
     [['--model_name', 'x3d_m'], 1, /tiny-x3d\.safetensors: .*x3d_m/],

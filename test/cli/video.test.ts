@@ -1,9 +1,9 @@
-// Opening a video whose clips overlap: the frames of each, however they are decoded.
+// Opening a video whose clips overlap: the frames of each, however they are decoded. No device is needed.
 import path from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { openVideo } from '../../cli/video.ts';
 import { probeVideo } from '../../loaders/video/node-video.ts';
-import { ffmpeg, packaged, pictures, temporaryFolder } from '../loaders/video/video-files.ts';
+import { everyTools, ffmpeg, packaged, pictures, temporaryFolder } from '../loaders/video/video-files.ts';
 
 const folder = temporaryFolder();
 const plain = path.join(folder, 'wide.mp4');
@@ -52,6 +52,19 @@ describe.each([
     }
     expect(opened.first).toEqual(await opened.decode(clips[0]));
   });
+});
+
+test.each(await everyTools())('more frames than the terms that ffmpeg adds up in a row: %s', async (_, tools) => {
+  const long = path.join(folder, 'long.mp4');
+  ffmpeg(...pictures('32x32', '25', 14), '-pix_fmt', 'yuv420p', long);
+  const many = [0, 1].map((first) => Array.from({ length: 80 }, (_, i) => first + 2 * i));
+  const network = { overlaps: true, choose: () => many };
+  const [together, single] = await Promise.all([
+    openVideo(long, { ...opening(), tools, network }),
+    openVideo(long, { ...opening(0), tools, network }),
+  ]);
+  if ('tooShort' in together || 'tooShort' in single) throw new Error('no clip');
+  for (const clip of many) expect(await together.decode(clip)).toEqual(await single.decode(clip));
 });
 
 test('the shuffled video is one whose timestamps would lead elsewhere', async () => {
