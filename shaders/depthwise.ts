@@ -34,12 +34,11 @@ export interface DepthwiseOptions {
 }
 
 /** Lines, columns and frames of an invocation: more of them make more of each load, fewer make more invocations. */
-const tiles = [
-  { lines: 1, columns: 4, frames: 16 },
-  { lines: 1, columns: 4, frames: 4 },
-  { lines: 2, columns: 4, frames: 16 },
-] as const;
-type Tile = (typeof tiles)[number];
+interface Tile {
+  readonly lines: number;
+  readonly columns: number;
+  readonly frames: number;
+}
 
 /** Invocations that keep a large GPU busy. */
 const busyInvocations = 2 ** 16;
@@ -121,14 +120,18 @@ interface Depthwise {
 /** Every kernel that can run it on such a device, best guess first. */
 function kernels(capabilities: Capabilities, input: Value, problem: Depthwise): Kernel[] {
   const storage = storageOf(input.storage, capabilities);
-  const [long, short, tall] = tiles;
   const kernel = (tile: Tile) => kernelOf(tile, problem, storage);
+  const short = { lines: 1, columns: 4, frames: 4 };
   if (capabilities.adapter.software) {
+    const [flat, tall] = [1, 2].map((lines) => ({ lines, columns: 4, frames: 16 }));
     // two lines share half of what they load, at a stride of two a fifth, which is not worth the time to compile them
-    return (problem.stride === 1 ? [tall, long, short] : [long, tall, short]).map(kernel);
+    return (problem.stride === 1 ? [tall, flat, short] : [flat, tall, short]).map(kernel);
   }
-  // two lines would need more registers than a GPU has
-  return (invocationsOf(long, problem) >= busyInvocations ? [long, short] : [short, long]).map(kernel);
+  // what a GPU has registers for: at a stride of two, four columns touch nine of the input
+  const columns = problem.stride === 1 ? 4 : 2;
+  const long = { lines: 1, columns, frames: 16 };
+  const parts = { ...short, columns };
+  return (invocationsOf(long, problem) >= busyInvocations ? [long, parts] : [parts, long]).map(kernel);
 }
 
 function invocationsOf({ lines, columns, frames }: Tile, { shape, make }: Depthwise): number {

@@ -37,17 +37,16 @@ export function squeezeExcite(graph: Graph, means: Value, options: SqueezeExcite
     candidates: () => [
       {
         name: 'squeeze-excite',
-        variant: `${frames}x${channels} by ${hidden}`,
+        variant: `${channels} by ${hidden}`,
         source,
         imports: {},
         constants: {
-          T: frames,
           QUADS: quads(channels),
           CHANNELS: channels,
           HIDDEN: hidden,
           HIDDEN_QUADS: quads(hidden),
         },
-        params: {},
+        params: { frames, quads: quads(channels), hidden_quads: quads(hidden) },
         workgroups: [videos, 1, 1],
         features: [],
       },

@@ -3,12 +3,19 @@
 // One workgroup = one video: all of it is a few thousand multiply-adds. Each invocation has whole channels of either layer.
 // Needs no feature.
 
+/// Bounds of loops that no compiler shall write out; constants otherwise.
+struct Params {
+  frames: u32,                                                          // T
+  quads: u32,                                                           // of C
+  hidden_quads: u32,                                                    // of R
+}
 @group(0) @binding(0) var<storage, read> means: array<vec4f>;           // [V, T, C]
 @group(0) @binding(1) var<storage, read> squeeze: array<vec4f>;         // [R, C]
 @group(0) @binding(2) var<storage, read> squeeze_bias: array<f32>;      // [R]
 @group(0) @binding(3) var<storage, read> expand: array<vec4f>;          // [C, R]
 @group(0) @binding(4) var<storage, read> expand_bias: array<vec4f>;     // [C]
 @group(0) @binding(5) var<storage, read_write> gate: array<vec4f>;      // [V, C]
+@group(0) @binding(6) var<uniform> params: Params;
 
 var<workgroup> mean: array<vec4f, QUADS>;                               // [C]
 var<workgroup> hidden: array<vec4f, HIDDEN_QUADS>;                      // [R]
@@ -16,14 +23,14 @@ var<workgroup> hidden: array<vec4f, HIDDEN_QUADS>;                      // [R]
 fn hidden_at(channel: u32) -> f32 {
   let known = min(channel, HIDDEN - 1);
   var sum = squeeze_bias[known];
-  for (var i = 0u; i < QUADS; i++) { sum += dot(squeeze[known * QUADS + i], mean[i]); }
+  for (var i = 0u; i < params.quads; i++) { sum += dot(squeeze[known * QUADS + i], mean[i]); }
   return select(0, max(sum, 0), channel < HIDDEN);
 }
 
 fn gate_at(channel: u32) -> f32 {
   let known = min(channel, CHANNELS - 1);
   var sum = 0.0;
-  for (var i = 0u; i < HIDDEN_QUADS; i++) { sum += dot(expand[known * HIDDEN_QUADS + i], hidden[i]); }
+  for (var i = 0u; i < params.hidden_quads; i++) { sum += dot(expand[known * HIDDEN_QUADS + i], hidden[i]); }
   return sum;
 }
 
@@ -31,8 +38,8 @@ fn gate_at(channel: u32) -> f32 {
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
   for (var quad = lane; quad < QUADS; quad += 64) {
     var sum = vec4f(0);
-    for (var t = 0u; t < T; t++) { sum += means[(workgroup.x * T + t) * QUADS + quad]; }
-    mean[quad] = sum / T;
+    for (var t = 0u; t < params.frames; t++) { sum += means[(workgroup.x * params.frames + t) * QUADS + quad]; }
+    mean[quad] = sum / f32(params.frames);
   }
   workgroupBarrier();
   for (var quad = lane; quad < HIDDEN_QUADS; quad += 64) {
