@@ -23,13 +23,13 @@ const stage = (channels: number, inner: number) => ({ blocks: 1, channels, inner
 
 /** What is read off the checkpoint, on the smallest frames that its head takes. */
 const config: X3dConfig = {
-  imageSize: 193,
+  imageSize: 65,
   frames: 16,
   stem: 4,
   stages: [stage(4, 4), stage(8, 8), stage(8, 12), stage(12, 16)],
   pooled: 16,
   projected: 24,
-  window: 7,
+  window: 3,
   classes: 7,
   epsilon: 1e-5,
 };
@@ -67,7 +67,7 @@ beforeAll(async () => {
   log = stderr;
 });
 
-const model = ['--model_path', weights, '--model_name', 'auto', '--input_size', '193', '--dtype', 'f32', ...adapter];
+const model = ['--model_path', weights, '--model_name', 'auto', '--input_size', '65', '--dtype', 'f32', ...adapter];
 const command = (...more: string[]) => ['infer', `--val_dir=${videos}`, '--batch_size', '2', ...model, ...more];
 
 /** Frames of a clip: the places of facts/formats.md E.3, in single precision. */
@@ -105,14 +105,14 @@ function bilinear(
   return upper * (1 - (sy - y0)) + lower * (sy - y0);
 }
 
-/** [3 crops, 3, 16, 193, 193] of a clip. */
+/** [3 crops, 3, 16, 65, 65] of a clip. */
 function viewsOfClip(
   bytes: Buffer,
   frames: readonly number[],
   width: number,
   height: number,
 ): Float32Array<ArrayBuffer> {
-  const size = 193;
+  const size = 65;
   const [toH, toW] =
     width < height ? [Math.floor((height / width) * size), size] : [size, Math.floor((width / height) * size)];
   const slack = Math.max(toH, toW) - size;
@@ -147,7 +147,7 @@ test('every video is counted, the short one too, and its last frame is said to b
   const [settings] = (await readFile(whole, 'utf8')).split('\n');
   expect(JSON.parse(settings)).toMatchObject({
     model: 'custom',
-    inputSize: 193,
+    inputSize: 65,
     framesPerClip: 16,
     frameStep: 5,
     targetRate: 30,
@@ -225,8 +225,8 @@ describe('infer on X3D', () => {
     [['--step_between_clips', '1000'], 2, /--step_between_clips: is not for X3D/],
     [['--model_name', 'x3d_xs'], 2, /--model_name: unknown; got 'x3d_xs', expected stam_8, .*x3d_xl, or auto/],
     [['--num_classes', '400'], 1, /--num_classes: the model has another; got 400, expected 7/],
-    [['--input_size', '192'], 1, /too small for the window of 7 x 7 in the head; got 192, expected at least 193/],
-    [['--model_name', 'x3d_m'], 1, /tiny-x3d\.safetensors: .*x3d_m/],
+    [['--model_name', 'x3d_m'], 1, /too small for the window of 7 x 7 in the head; got 65, expected at least 193/],
+    [['--model_name', 'x3d_m', '--input_size', '193'], 1, /tiny-x3d\.safetensors: .*x3d_m/],
   ])('refuses %j', async (more, exit, message) => {
     const { code, stdout, stderr } = await call([infer], command(...more));
     expect({ code, stdout }).toEqual({ code: exit, stdout: '' });
@@ -236,10 +236,10 @@ describe('infer on X3D', () => {
   test('does not go on with results of other sizes, and says which flag changes nothing', async () => {
     const other = await call(
       [infer],
-      command('--out', whole, '--resume', '--input_size', '224', '--frames_per_clip', '8'),
+      command('--out', whole, '--resume', '--input_size', '97', '--frames_per_clip', '8'),
     );
     expect(other.code).toBe(2);
-    expect(other.stderr).toMatch(/of another run; got inputSize: 193 and 224/);
+    expect(other.stderr).toMatch(/of another run; got inputSize: 65 and 97/);
     expect(other.stderr).toMatch(/--frames_per_clip 8 has no effect: the model takes 16/);
   });
 });
