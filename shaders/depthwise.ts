@@ -124,8 +124,9 @@ function kernels(capabilities: Capabilities, input: Value, problem: Depthwise): 
   const short = { lines: 1, columns: 4, frames: 4 };
   if (capabilities.adapter.software) {
     const [flat, tall] = [1, 2].map((lines) => ({ lines, columns: 4, frames: 16 }));
-    // two lines share half of what they load, at a stride of two a fifth, which is not worth the time to compile them
-    return (problem.stride === 1 ? [tall, flat, short] : [flat, tall, short]).map(kernel);
+    // two lines of filters three lines high share half of what they load; at a stride of two, a fifth, not worth the time to compile
+    const shares = problem.stride === 1 && problem.kernel[1] > 1;
+    return (shares ? [tall, flat, short] : [flat, tall, short]).map(kernel);
   }
   // what a GPU has registers for: at a stride of two, four columns touch nine of the input
   const columns = problem.stride === 1 ? 4 : 2;
