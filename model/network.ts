@@ -123,7 +123,8 @@ export class Network {
     const until = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
     const planned = planner.rightPlan(planner.graph(videos), until).then(async (plan) => {
       const kernels = plan.commands.flatMap((command) => (command.kind === 'dispatch' ? [command] : []));
-      await Promise.all(kernels.map(({ kernel, resolved }) => device.pipelines.compile(kernel, resolved)));
+      const compiling = kernels.map(({ kernel, resolved }) => device.pipelines.compile(kernel, resolved));
+      await unlessAborted(Promise.all(compiling), until);
       compileMs = performance.now() - chosen - planner.selfCheck.ms;
       onProgress?.({ stage: 'compile', loaded: kernels.length, total: kernels.length });
       return plan;

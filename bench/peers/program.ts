@@ -69,7 +69,8 @@ export class Program {
         resolve(settled);
       };
       if (this.#lastWords !== undefined) this.#settle(new Error(this.#lastWords));
-      else this.#child.send({ task, request }, (error) => error && this.#settle?.(error));
+      // of a process that is ending, 'close' tells more than a channel that is closed already
+      else this.#child.send({ task, request }, (error) => error && this.#child.connected && this.#settle?.(error));
     });
     this.#settle = undefined;
     throwIfAborted(this.#signal);
