@@ -37,7 +37,8 @@ export async function madeUnlessAborted<T>(
 /** One listener serves all who wait under a signal: Node takes more than ten for a leak, and calls that overlap are many. */
 const waiting = new WeakMap<AbortSignal, Set<() => void>>();
 
-function whenAborted(signal: AbortSignal, tell: () => void): () => void {
+/** Calls `tell` when the signal is aborted; what is returned takes that back. */
+export function whenAborted(signal: AbortSignal, tell: () => void): () => void {
   let all = waiting.get(signal);
   if (!all) {
     const told = new Set<() => void>();

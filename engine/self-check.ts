@@ -171,9 +171,10 @@ async function tryKernel(
   const weights = await Weights.upload(device, sourceOf(node.name, values, operands), plan.weights);
   let program: Program | undefined;
   try {
-    program = await Program.create(device, plan, weights);
-    program.poison();
-    const outputs = await program.run(inputsOf(values, operands));
+    const made = await Program.create(device, plan, weights);
+    program = made;
+    await device.checked(node.name, () => made.poison()); // what is left unwritten shall be no number
+    const outputs = await made.run(inputsOf(values, operands));
     return difference(outputs.get('result') ?? new Float32Array(), rowLength(result.shape), {
       row: (row) => check.row(operands, row),
       allowed: allowedError[result.storage],

@@ -1,6 +1,6 @@
 // A network with its weights on a device: a program for any number of videos, and the queue of runs. What a network is fed is its own
 // model's to know.
-import { unlessAborted } from '../engine/abort.ts';
+import { unlessAborted, whenAborted } from '../engine/abort.ts';
 import type { Device } from '../engine/device.ts';
 import type { StorageType } from '../engine/dtype.ts';
 import { StamError, throwIfAborted } from '../engine/errors.ts';
@@ -119,38 +119,43 @@ export class Network {
     planner.choose = chooseTuned(tuning.tuning);
     const chosen = performance.now();
     let compileMs = 0;
+    // no AbortSignal.any(): what listens to such a signal stays in memory for as long as the app's own signal does
     const stop = new AbortController();
-    const until = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
-    const planned = planner.rightPlan(planner.graph(videos), until).then(async (plan) => {
-      const kernels = plan.commands.flatMap((command) => (command.kind === 'dispatch' ? [command] : []));
-      const compiling = kernels.map(({ kernel, resolved }) => device.pipelines.compile(kernel, resolved));
-      await unlessAborted(Promise.all(compiling), until);
-      compileMs = performance.now() - chosen - planner.selfCheck.ms;
-      onProgress?.({ stage: 'compile', loaded: kernels.length, total: kernels.length });
-      return plan;
-    });
-    planned.catch(ignore); // awaited below; until then an upload that fails first must not leave it unhandled
-    const report = (loaded: number, total: number) => onProgress?.({ stage: 'upload', loaded, total });
-    const uploading = Weights.upload(device, source, planner.plan(videos).weights, { signal, onProgress: report });
-    const weights = await uploading.catch(async (error) => {
-      stop.abort();
-      await planned.catch(ignore); // it frees what it took
-      throw error;
-    });
-    const uploadMs = performance.now() - chosen;
-    const network = new Network(planner, tuning, weights, notices);
+    const leave = signal ? whenAborted(signal, () => stop.abort(signal.reason)) : ignore;
     try {
-      const plan = await unlessAborted(planned, signal);
-      await unlessAborted(network.#program(videos, plan), signal);
-      throwIfAborted(signal);
-    } catch (error) {
-      network.dispose();
-      throw error;
+      const planned = planner.rightPlan(planner.graph(videos), stop.signal).then(async (plan) => {
+        const kernels = plan.commands.flatMap((command) => (command.kind === 'dispatch' ? [command] : []));
+        const compiling = kernels.map(({ kernel, resolved }) => device.pipelines.compile(kernel, resolved));
+        await unlessAborted(Promise.all(compiling), stop.signal);
+        compileMs = performance.now() - chosen - planner.selfCheck.ms;
+        onProgress?.({ stage: 'compile', loaded: kernels.length, total: kernels.length });
+        return plan;
+      });
+      planned.catch(ignore); // awaited below; until then an upload that fails first must not leave it unhandled
+      const report = (loaded: number, total: number) => onProgress?.({ stage: 'upload', loaded, total });
+      const uploading = Weights.upload(device, source, planner.plan(videos).weights, { signal, onProgress: report });
+      const weights = await uploading.catch(async (error) => {
+        stop.abort();
+        await planned.catch(ignore); // it frees what it took
+        throw error;
+      });
+      const uploadMs = performance.now() - chosen;
+      const network = new Network(planner, tuning, weights, notices);
+      try {
+        const plan = await unlessAborted(planned, signal);
+        await unlessAborted(network.#program(videos, plan), signal);
+        throwIfAborted(signal);
+      } catch (error) {
+        network.dispose();
+        throw error;
+      }
+      const checkMs = planner.selfCheck.ms;
+      network.#loadTimes = { tuneMs: tuning.ms, uploadMs, compileMs, checkMs, totalMs: performance.now() - begin };
+      onProgress?.({ stage: 'ready', loaded: 1, total: 1 });
+      return network;
+    } finally {
+      leave();
     }
-    const checkMs = planner.selfCheck.ms;
-    network.#loadTimes = { tuneMs: tuning.ms, uploadMs, compileMs, checkMs, totalMs: performance.now() - begin };
-    onProgress?.({ stage: 'ready', loaded: 1, total: 1 });
-    return network;
   }
 
   get loadTimes(): LoadTimes {
