@@ -1,17 +1,16 @@
 // A STAM with its weights on a device, ready to be run on any number of videos.
 import { madeUnlessAborted } from '../engine/abort.ts';
 import type { Device } from '../engine/device.ts';
-import type { StorageType } from '../engine/dtype.ts';
 import { StamError, throwIfAborted } from '../engine/errors.ts';
 import { rowLayout } from '../engine/layout.ts';
 import type { Program, RunInput } from '../engine/program.ts';
 import type { Outputs } from '../engine/read-back.ts';
-import type { TuningOutcome } from '../engine/tuning.ts';
 import type { StamConfig } from './config.ts';
 import type { FitSource } from './fit.ts';
 import { fitCheckpoint } from './fit.ts';
-import type { LoadTimes, NetworkOptions, NetworkRunOptions } from './network.ts';
+import type { NetworkOptions, NetworkRunOptions } from './network.ts';
 import { Network, selfCheckOf, videosIn } from './network.ts';
+import { NetworkModel } from './network-model.ts';
 import { PictureReader } from './pictures.ts';
 import { chooseStorage, Planner } from './planner.ts';
 import type { CropRecipe, DecodedFrames } from './preprocess.ts';
@@ -29,18 +28,17 @@ export interface StamModelOptions extends NetworkOptions {
   readonly zoom?: number | undefined;
 }
 
-export class StamModel {
+export class StamModel extends NetworkModel {
   readonly config: StamConfig;
   /** What becomes of pictures. */
   readonly recipe: CropRecipe;
-  readonly #network: Network;
   readonly #preprocessor: Preprocessor;
   /** Where the preprocessed videos of a batch come together: [V F, 3, S, S]. */
   #batch: GPUBuffer | undefined;
 
   private constructor(config: StamConfig, network: Network, zoom: number) {
+    super(network);
     this.config = config;
-    this.#network = network;
     this.recipe = { size: config.imageSize, zoom };
     this.#preprocessor = new Preprocessor(network.device, this.recipe);
   }
@@ -62,45 +60,9 @@ export class StamModel {
     return new StamModel(config, await Network.load(planner, fitted, fitted.notices, options), zoom);
   }
 
-  get device(): Device {
-    return this.#network.device;
-  }
-
-  get storage(): StorageType {
-    return this.#network.storage;
-  }
-
-  /** Where the choice of kernels comes from, and what was tried. */
-  get tuning(): TuningOutcome {
-    return this.#network.tuning;
-  }
-
-  get loadTimes(): LoadTimes {
-    return this.#network.loadTimes;
-  }
-
-  /** What was made up for the checkpoint or left out of it, and which kernels failed the self-check so far. */
-  get notices(): readonly string[] {
-    return this.#network.notices;
-  }
-
-  /** How many kernels were tried on the device and what came of it, for people. */
-  get selfCheck(): string {
-    return this.#network.selfCheck;
-  }
-
-  get weightBytes(): number {
-    return this.#network.weightBytes;
-  }
-
-  /** The program for V videos; it is made when first asked for and kept. */
-  program(videos: number): Promise<Program> {
-    return this.#network.program(videos);
-  }
-
   /** The program for V videos if it has been made. */
   readyProgram(videos: number): Program | undefined {
-    return this.#network.readyProgram(videos);
+    return this.network.readyProgram(videos);
   }
 
   /**
@@ -109,7 +71,7 @@ export class StamModel {
    * Throws bad-input for what is no whole number of videos, and what Network.run() throws.
    */
   run(frames: ModelInput, options: NetworkRunOptions = {}): Promise<Outputs> {
-    return this.#network.run(async (signal) => {
+    return this.network.run(async (signal) => {
       const videos = this.#videosIn(frames);
       return { videos, inputs: { frames: await this.#pixels(frames, videos, signal) } };
     }, options);
@@ -117,12 +79,12 @@ export class StamModel {
 
   /** A stream of frames on this model's weights. The caller disposes of it. */
   stream(): Promise<FrameStream> {
-    return madeUnlessAborted(this.#makeStream(), (made) => made.dispose(), this.#network.disposal);
+    return madeUnlessAborted(this.#makeStream(), (made) => made.dispose(), this.network.disposal);
   }
 
   async #makeStream(): Promise<FrameStream> {
     const { config, device, storage } = this;
-    const network = this.#network;
+    const network = this.network;
     network.check();
     const programs: Program[] = [];
     try {
@@ -141,13 +103,13 @@ export class StamModel {
 
   /** Shapes of what run() returns with this `keep`. */
   outputShapes(videos: number, keep?: (name: string) => boolean): Map<string, readonly number[]> {
-    return this.#network.outputShapes(videos, keep);
+    return this.network.outputShapes(videos, keep);
   }
 
   /** Frees everything; calls that are not over reject with `reason`, by default disposed. */
   dispose(reason?: StamError): void {
-    if (this.#network.disposal.aborted) return;
-    this.#network.dispose(reason);
+    if (this.network.disposal.aborted) return;
+    this.network.dispose(reason);
     this.#preprocessor.dispose();
     if (this.#batch) this.device.memory.destroy(this.#batch);
   }
@@ -184,8 +146,8 @@ export class StamModel {
     this.#batch = undefined;
     const usage = GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
     const batch = await this.device.checked('frames', () => memory.create('frames', 'activations', bytes, usage));
-    if (this.#network.disposal.aborted) memory.destroy(batch);
-    this.#network.check();
+    if (this.network.disposal.aborted) memory.destroy(batch);
+    this.network.check();
     this.#batch = batch;
     return batch;
   }

@@ -3,16 +3,15 @@ import type { Device } from '../engine/device.ts';
 import type { StorageType } from '../engine/dtype.ts';
 import type { Graph } from '../engine/graph.ts';
 import { rowLayout } from '../engine/layout.ts';
-import type { Program } from '../engine/program.ts';
 import type { Outputs } from '../engine/read-back.ts';
 import type { SelfCheckOptions } from '../engine/self-check.ts';
 import type { Shape } from '../engine/shape.ts';
-import type { TuningOutcome } from '../engine/tuning.ts';
 import { channelsFirst, channelsFirstShape } from './channels.ts';
 import type { FitSource } from './fit.ts';
 import { fitTensors } from './fit.ts';
-import type { LoadTimes, NetworkOptions, NetworkRunOptions } from './network.ts';
+import type { NetworkOptions, NetworkRunOptions } from './network.ts';
 import { Network, selfCheckOf, videosIn } from './network.ts';
+import { NetworkModel } from './network-model.ts';
 import { chooseStorage, NetworkPlanner } from './planner.ts';
 import { largestBytes, videosPerPass, x3dGraph } from './x3d.ts';
 import type { X3dConfig } from './x3d-config.ts';
@@ -61,13 +60,12 @@ export class X3dPlanner extends NetworkPlanner {
   }
 }
 
-export class X3dModel {
+export class X3dModel extends NetworkModel {
   readonly config: X3dConfig;
-  readonly #network: Network;
 
   private constructor(config: X3dConfig, network: Network) {
+    super(network);
     this.config = config;
-    this.#network = network;
   }
 
   /**
@@ -94,37 +92,6 @@ export class X3dModel {
     return new X3dModel(config, await Network.load(planner, foldBatchNorms(source, config), notices, options));
   }
 
-  get device(): Device {
-    return this.#network.device;
-  }
-
-  get storage(): StorageType {
-    return this.#network.storage;
-  }
-
-  /** Where the choice of kernels comes from, and what was tried. */
-  get tuning(): TuningOutcome {
-    return this.#network.tuning;
-  }
-
-  get loadTimes(): LoadTimes {
-    return this.#network.loadTimes;
-  }
-
-  /** What was left out of the checkpoint, and which kernels failed the self-check so far. */
-  get notices(): readonly string[] {
-    return this.#network.notices;
-  }
-
-  get weightBytes(): number {
-    return this.#network.weightBytes;
-  }
-
-  /** The program for V videos; it is made when first asked for and kept. */
-  program(videos: number): Promise<Program> {
-    return this.#network.program(videos);
-  }
-
   /**
    * `frames` [V, 3, F, S, S], float32 in 0..1, in the host's memory or in rowLayout in the GPU's -> `logits` [V, classes] and whatever
    * else `keep` asks for, by module path, in PyTorch's order of dimensions. Throws bad-input for what is no whole number of videos, and
@@ -133,23 +100,23 @@ export class X3dModel {
   async run(frames: Float32Array<ArrayBuffer> | GPUBuffer, options: NetworkRunOptions = {}): Promise<Outputs> {
     const { frames: count, imageSize } = this.config;
     const perVideo = [3, count, imageSize, imageSize];
-    const outputs = await this.#network.run(async () => {
+    const outputs = await this.network.run(async () => {
       const videos = videosIn(frames, perVideo);
       const input = frames instanceof Float32Array ? rowLayout.pack(frames, [videos, ...perVideo]) : frames;
       return { videos, inputs: { frames: input } };
     }, options);
     if (!options.keep) return outputs;
-    const shapes = this.#network.outputShapes(videosIn(frames, perVideo), options.keep);
+    const shapes = this.network.outputShapes(videosIn(frames, perVideo), options.keep);
     return new Map([...outputs].map(([name, data]) => [name, channelsFirst(data, shapes.get(name) ?? [])]));
   }
 
   /** Shapes of what run() returns with this `keep`. */
   outputShapes(videos: number, keep?: (name: string) => boolean): Map<string, Shape> {
-    const shapes = this.#network.outputShapes(videos, keep);
+    const shapes = this.network.outputShapes(videos, keep);
     return new Map([...shapes].map(([name, shape]) => [name, channelsFirstShape(shape)]));
   }
 
   dispose(): void {
-    this.#network.dispose();
+    this.network.dispose();
   }
 }
