@@ -18,6 +18,7 @@ import { checkLogits } from './check.ts';
 import { gmacsOf } from './gmacs.ts';
 import { median } from './median.ts';
 import type { BenchRow } from './report.ts';
+import { timeInTurn } from './time-in-turn.ts';
 
 export interface Measurement {
   readonly model: string;
@@ -39,9 +40,6 @@ export interface Measurement {
   readonly onNotice: (text: string) => void;
   readonly onRun: (done: number, total: number) => void;
 }
-
-/** Runs submitted at a time. */
-const inFlight = 2;
 
 /** Loads, warms up, runs and checks. Also returns the times of single kernels, if the device can tell them. */
 export async function measure(
@@ -85,21 +83,8 @@ export async function measure(
     await runProfiled();
     times.push(performance.now() - start);
   }
-  // from one result to the next, a second run being submitted while the first computes: what a stream of videos takes
-  const pending: Promise<Outputs>[] = [];
-  let last = performance.now();
-  for (let run = times.length; run < warmUps + runs || pending.length > 0; run++) {
-    if (run < warmUps + runs) {
-      const running = stam.run(frames, { signal, onProgress });
-      running.catch(() => undefined); // awaited below, unless one before it fails
-      pending.push(running);
-    }
-    if (pending.length < inFlight && run < warmUps + runs) continue;
-    const outputs = await pending.shift();
-    times.push(performance.now() - last);
-    last = performance.now();
-    if (outputs) check(outputs);
-  }
+  const remaining = warmUps + runs - times.length;
+  times.push(...(await timeInTurn(remaining, () => stam.run(frames, { signal, onProgress }), check)));
   if (!profileTimedRun && canProfile) await runProfiled();
   const timed = times.slice(warmUps, warmUps + runs).map((ms) => ms / batch);
   const { plan } = program;

@@ -6,6 +6,7 @@ import { unit } from '../loaders/synthetic.ts';
 import { checkLogits } from './check.ts';
 import { gmacsOf } from './gmacs.ts';
 import { repeat } from './harness.ts';
+import { timeInTurn } from './time-in-turn.ts';
 
 /** A network on a device. */
 export interface Runnable {
@@ -48,9 +49,6 @@ export interface TimedResult {
   readonly error: number;
 }
 
-/** Runs submitted at a time: a second one while the first computes, as for a stream of videos. */
-const inFlight = 2;
-
 /** Warms up, runs and checks. Throws bad-input when the logits are wrong. The network stays the caller's. */
 export async function timeRuns(network: Runnable, options: TimedRuns): Promise<TimedResult> {
   const { model, inputElements, perRun, runs, warmUps, reference, relative, signal, onRun } = options;
@@ -58,24 +56,16 @@ export async function timeRuns(network: Runnable, options: TimedRuns): Promise<T
   const frames = repeat(unit(1, 'frames', inputElements), perRun);
   const program = await network.program(perRun);
   await program.warmUp();
-  const times: number[] = [];
   let error = 0;
-  const pending: Promise<Outputs>[] = [];
   const processor = process.cpuUsage();
-  let last = performance.now();
-  for (let run = 0; run < warmUps + runs || pending.length > 0; run++) {
-    if (run < warmUps + runs) {
-      const running = network.run(frames, { signal, onProgress: onRun });
-      running.catch(() => undefined); // awaited below, unless one before it fails
-      pending.push(running);
-    }
-    if (pending.length < inFlight && run < warmUps + runs) continue;
-    const outputs = await pending.shift();
-    times.push(performance.now() - last);
-    last = performance.now();
-    const logits = outputs?.get('logits') ?? new Float32Array();
-    error = Math.max(error, checkLogits(model, logits, { reference, storage, relative }));
-  }
+  const times = await timeInTurn(
+    warmUps + runs,
+    () => network.run(frames, { signal, onProgress: onRun }),
+    (outputs) => {
+      const logits = outputs.get('logits') ?? new Float32Array();
+      error = Math.max(error, checkLogits(model, logits, { reference, storage, relative }));
+    },
+  );
   const { user, system } = process.cpuUsage(processor); // microseconds
   const processorMs = (user + system) / 1000 / times.length;
   return { storage, gmacs: gmacsOf(program.plan) / perRun, times: times.slice(warmUps), processorMs, error };
