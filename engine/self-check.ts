@@ -1,6 +1,6 @@
 // Whether the kernels of a plan compute right results on this very device. Compilers and drivers have errors of their own, which show
 // as plausible wrong numbers: so each kernel runs once on a small problem, and what it gives is compared with plain loops.
-import { unlessAborted } from './abort.ts';
+import { madeUnlessAborted, unlessAborted } from './abort.ts';
 import type { Device } from './device.ts';
 import { formatAdapter } from './device.ts';
 import { encodeHalves } from './dtype.ts';
@@ -23,6 +23,13 @@ export interface DroppedKernel {
   readonly why: string;
   /** Whether the device refused to compile it, rather than computing something else. */
   readonly refused: boolean;
+}
+
+/** A kernel that is to be tried on the problem of a node that it was chosen for. */
+interface Untried {
+  readonly node: GraphNode;
+  readonly check: NodeCheck;
+  readonly kernel: Kernel;
 }
 
 export interface SelfCheckOptions {
@@ -99,7 +106,7 @@ export class SelfCheck {
 
   async #tryKernels(graph: Graph, plan: Plan, signal: AbortSignal | undefined): Promise<DroppedKernel[]> {
     const dispatches = plan.commands.filter((command): command is Dispatch => command.kind === 'dispatch');
-    const untried = new Map<string, { node: GraphNode; check: NodeCheck; kernel: Kernel }>();
+    const untried = new Map<string, Untried>();
     for (const [index, { kernel }] of dispatches.entries()) {
       const node = graph.nodes[index];
       const label = kernelLabel(kernel);
@@ -110,9 +117,9 @@ export class SelfCheck {
     await unlessAborted(Promise.allSettled(compiling), signal);
     const failed: DroppedKernel[] = [];
     const begin = performance.now();
-    for (const [label, { node, check, kernel }] of untried) {
+    for (const [label, one] of untried) {
       throwIfAborted(signal);
-      const failure = await this.#failureOf(node, check, kernel);
+      const failure = await this.#failureOf(one, signal);
       if (failure) failed.push({ kernel: label, ...failure });
       else this.#passed.add(label);
     }
@@ -121,12 +128,11 @@ export class SelfCheck {
   }
 
   async #failureOf(
-    node: GraphNode,
-    check: NodeCheck,
-    kernel: Kernel,
+    untried: Untried,
+    signal: AbortSignal | undefined,
   ): Promise<{ why: string; refused: boolean } | undefined> {
     try {
-      const why = await tryKernel(this.#device, node, check, kernel);
+      const why = await tryKernel(this.#device, untried, signal);
       return why === undefined ? undefined : { why, refused: false };
     } catch (error) {
       if (!(error instanceof StamError && error.code === 'shader')) throw error;
@@ -148,9 +154,8 @@ export class SelfCheck {
 /** Runs one kernel of a node on a small problem. Returns what is wrong with its result, or undefined if nothing is. */
 async function tryKernel(
   device: Device,
-  node: GraphNode,
-  check: NodeCheck,
-  kernel: Kernel,
+  { node, check, kernel }: Untried,
+  signal: AbortSignal | undefined,
 ): Promise<string | undefined> {
   const graph = new Graph();
   const values: Record<string, Value> = {};
@@ -168,13 +173,14 @@ async function tryKernel(
     throw new StamError('shader', { where: name, problem: `the small problem has no kernel ${label}` });
   });
   const operands = madeUp(values);
-  const weights = await Weights.upload(device, sourceOf(node.name, values, operands), plan.weights);
+  const weights = await Weights.upload(device, sourceOf(node.name, values, operands), plan.weights, { signal });
   let program: Program | undefined;
   try {
-    const made = await Program.create(device, plan, weights);
+    const making = Program.create(device, plan, weights);
+    const made = await madeUnlessAborted(making, (late) => late.dispose(), signal);
     program = made;
     await device.checked(node.name, () => made.poison()); // what is left unwritten shall be no number
-    const outputs = await made.run(inputsOf(values, operands));
+    const outputs = await made.run(inputsOf(values, operands), { signal });
     return difference(outputs.get('result') ?? new Float32Array(), rowLength(result.shape), {
       row: (row) => check.row(operands, row),
       allowed: allowedError[result.storage],

@@ -124,6 +124,32 @@ describe('at each of its reads, a source', () => {
   });
 });
 
+describe('a GPU that stalls while kernels are tried and a source besides', () => {
+  test.each([
+    ['onSubmittedWorkDone', 0],
+    ['onSubmittedWorkDone', 1],
+    ['onSubmittedWorkDone', 4],
+    ['mapAsync', 0],
+    ['mapAsync', 2],
+  ] as const)('are given up when the signal says so: %s, %i', async (call, n) => {
+    const controller = new AbortController();
+    const { open } = source(2, () => new Promise<never>(() => {}));
+    const checkpoint = await open();
+    faulty.arm(call, n, 'stalls');
+    const loading = loadStam(checkpoint, { device: faulty.gpu, signal: controller.signal });
+    const outcome = loading.then(
+      () => 'loaded',
+      (error: Error) => error.name,
+    );
+    await vi.waitFor(() => expect(faulty.hasFailed).toBe(true), { timeout: 60_000, interval: 1 });
+    controller.abort();
+    const late = new Promise((resolve) => setTimeout(resolve, 5000, 'hangs'));
+    expect(await Promise.race([outcome, late])).toBe('AbortError');
+    faulty.count();
+    await expectHealthy();
+  });
+});
+
 describe('an adapter', () => {
   test('that gives no device is named', async () => {
     const { adapter } = await requestNodeAdapter(process.env['STAM_ADAPTER'] ?? 'software');

@@ -28,6 +28,8 @@ export class Soak {
   readonly #subjects: readonly Subject[];
   readonly #devices: FaultyGpu[] = [];
   readonly #players: Player[] = [];
+  /** Of the turn that runs. */
+  readonly #steps: string[] = [];
 
   private constructor(adapter: string, subjects: readonly Subject[]) {
     this.#adapter = adapter;
@@ -60,14 +62,18 @@ export class Soak {
       [1, 'lose the device', (by) => this.#lose(by)],
     ];
     const [, name, act] = random.pick(kinds.flatMap((one) => Array.from({ length: one[0] }, () => one)));
+    this.#steps.length = 0;
+    let timer: NodeJS.Timeout | undefined;
+    // the timer also keeps the process alive, which would end in silence if all that is left were a promise that nobody settles
     const late = new Promise<never>((_, reject) => {
-      const timer = setTimeout(() => reject(new Error('hangs')), hangs);
-      timer.unref();
+      timer = setTimeout(() => reject(new Error(`hangs after ${this.#steps.join(', ')}`)), hangs);
     });
     try {
       await Promise.race([act(random), late]);
     } catch (error) {
       this.complain(name, error);
+    } finally {
+      clearTimeout(timer);
     }
     for (const device of this.#devices) {
       for (const message of device.uncaptured.splice(0)) this.complain(name, new Error(`nobody took: ${message}`));
@@ -97,6 +103,8 @@ export class Soak {
     const controller = new AbortController();
     const isLoad = random.chance(0.3);
     device.arm(call, random.below(random.pick([2, 12, 60])), kind);
+    this.#steps.push(`${call} ${kind}`);
+    if (isLoad) this.#steps.push(`loading ${player.subject.name}`);
     const ending = kind === 'stalls' ? setTimeout(() => controller.abort(), 100) : undefined;
     try {
       if (isLoad) (await Player.load(player.subject, device, random, controller.signal)).stam.dispose();
@@ -155,6 +163,7 @@ export class Soak {
     const fresh = await openDevice(this.#adapter);
     this.#devices.splice(this.#devices.indexOf(device), 1, fresh);
     for (const player of hit) {
+      this.#steps.push(`recovery of ${player.subject.name}`);
       await player.recover(fresh);
       await this.#operate(player, random);
     }
@@ -164,6 +173,7 @@ export class Soak {
 
   async #operate(player: Player, random: Random, signal?: AbortSignal): Promise<void> {
     const name = random.pick(Object.keys(player.operations));
+    this.#steps.push(`${name} of ${player.subject.name}`);
     await player.operations[name](random, signal);
     count(this.operations, name);
   }
@@ -174,7 +184,9 @@ export class Soak {
       return random.pick(this.#players);
     }
     if (this.#devices.length < maxDevices) this.#devices.push(await openDevice(this.#adapter));
-    const player = await Player.load(random.pick(this.#subjects), random.pick(this.#devices), random);
+    const subject = random.pick(this.#subjects);
+    this.#steps.push(`loading ${subject.name}`);
+    const player = await Player.load(subject, random.pick(this.#devices), random);
     count(this.operations, 'load');
     this.#players.push(player);
     return player;
