@@ -94,27 +94,19 @@ export class Program {
 
   /** submit(), and then the outputs. */
   async run(inputs: RunInputs, options: RunOptions = {}): Promise<Outputs> {
-    return await (await this.submit(inputs, options))();
+    return await (await this.submit(inputs, options)).outputs;
   }
 
   /**
-   * execute(), then a copy of the outputs. Settles when all is submitted, with a function that waits for the outputs: dense row-major
-   * float32.
+   * execute(), then a copy of the outputs. Settles when all is submitted; `outputs` settle when they are back: dense row-major float32.
+   * Nobody has to wait for them.
    */
-  async submit(inputs: RunInputs, options: RunOptions = {}): Promise<() => Promise<Outputs>> {
+  async submit(inputs: RunInputs, options: RunOptions = {}): Promise<{ readonly outputs: Promise<Outputs> }> {
     const { computed } = await this.execute(inputs, options);
     const { staging, accepted } = this.#readBack.copy((name) => this.output(name));
-    return async () => {
-      let isRead = false;
-      try {
-        const reading = Promise.all([computed, accepted]).then(() => this.#readBack.read(staging));
-        const outputs = await unlessAborted(reading, options.signal, this.#disposal.signal);
-        isRead = true;
-        return outputs;
-      } finally {
-        this.#readBack.giveBack(staging, isRead);
-      }
-    };
+    const outputs = this.#read(staging, Promise.all([computed, accepted]), options.signal);
+    outputs.catch(() => undefined);
+    return { outputs };
   }
 
   /**
@@ -197,6 +189,19 @@ export class Program {
     this.#readBack.dispose();
     for (const buffer of this.#buffers) this.#device.memory.destroy(buffer);
     this.#buffers.length = 0;
+  }
+
+  /** The outputs in a staging buffer once they are `copied`. Gives the buffer back. */
+  async #read(staging: GPUBuffer, copied: Promise<unknown>, signal: AbortSignal | undefined): Promise<Outputs> {
+    let isRead = false;
+    try {
+      const reading = copied.then(() => this.#readBack.read(staging));
+      const outputs = await unlessAborted(reading, signal, this.#disposal.signal);
+      isRead = true;
+      return outputs;
+    } finally {
+      this.#readBack.giveBack(staging, isRead);
+    }
   }
 
   #check(): void {

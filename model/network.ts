@@ -1,6 +1,6 @@
 // A network with its weights on a device: a program for any number of videos, and the queue of runs. What a network is fed is its own
 // model's to know.
-import { unlessAborted, whenAborted } from '../engine/abort.ts';
+import { madeUnlessAborted, unlessAborted, whenAborted } from '../engine/abort.ts';
 import type { Device } from '../engine/device.ts';
 import type { StorageType } from '../engine/dtype.ts';
 import { StamError, throwIfAborted } from '../engine/errors.ts';
@@ -197,7 +197,8 @@ export class Network {
   async createProgram(graph: Graph, signal?: AbortSignal): Promise<Program> {
     const plan = await this.#planner.rightPlan(graph, signal);
     this.check();
-    return await Program.create(this.device, plan, this.#weights);
+    const making = Program.create(this.device, plan, this.#weights);
+    return await madeUnlessAborted(making, (late) => late.dispose(), signal, this.disposal);
   }
 
   /**
@@ -213,8 +214,8 @@ export class Network {
       options.signal,
     );
     this.#submitted = Promise.allSettled([this.#submitted, submitted]);
-    const work = submitted.then(async (read) => {
-      const outputs = await read();
+    const work = submitted.then(async ({ outputs: reading }) => {
+      const outputs = await reading;
       if (!options.keep) expectFinite(outputs, this.storage);
       return outputs;
     });
@@ -250,23 +251,20 @@ export class Network {
     this.#weights.dispose();
   }
 
-  /** Settles when everything is submitted, with what waits for the outputs. */
-  async #submit(feed: Feed, { keep, ...options }: NetworkRunOptions): Promise<() => Promise<Outputs>> {
+  /** Settles when everything is submitted, or, with `keep`, about to be; nobody has to wait for the outputs. */
+  async #submit(feed: Feed, { keep, ...options }: NetworkRunOptions): Promise<{ readonly outputs: Promise<Outputs> }> {
     this.check();
     throwIfAborted(options.signal);
     const { videos, inputs } = await feed(options.signal);
     if (!keep) return await (await this.#program(videos)).submit(inputs, options);
     const program = await this.createProgram(this.#planner.graph(videos, keep), options.signal);
     this.#passing.add(program);
-    return async () => {
-      try {
-        this.check();
-        return await program.run(inputs, options);
-      } finally {
-        this.#passing.delete(program);
-        program.dispose();
-      }
-    };
+    const outputs = program.run(inputs, options).finally(() => {
+      this.#passing.delete(program);
+      program.dispose();
+    });
+    outputs.catch(ignore);
+    return { outputs };
   }
 
   #program(videos: number, known?: Plan): Promise<Program> {

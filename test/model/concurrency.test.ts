@@ -1,11 +1,12 @@
 // Calls that overlap, are aborted, outlive their model, or find it being replaced: each gets its own answer or the reason why it has none.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { requiredDevice } from '../../engine/device.ts';
+import { Device, requiredDevice } from '../../engine/device.ts';
 import { requestNodeAdapter } from '../../engine/node-adapter.ts';
 import { unit } from '../../loaders/synthetic.ts';
 import type { LoadCheckpointOptions, Stam, StamStream } from '../../model/load.ts';
 import { loadStam } from '../../model/load.ts';
 import type { DecodedFrames } from '../../model/preprocess.ts';
+import { StamModel } from '../../model/stam-model.ts';
 import { FaultyGpu } from '../faults/faulty-gpu.ts';
 import { smallestConfig, smallestWeights } from './fixtures.ts';
 
@@ -207,6 +208,28 @@ describe('a signal', () => {
       stream.dispose();
     }
     stam.dispose();
+    await expectClean();
+  });
+
+  test('ends a run that gives activations, too, and leaves nothing of it', async () => {
+    const model = await StamModel.load(await Device.adopt(device.gpu), smallestConfig, smallestWeights(), {
+      dtype: 'f32',
+      tune: 'off',
+    });
+    const keep = (name: string) => name === 'norm';
+    expect([...(await model.run(video(0), { keep })).keys()]).toContain('norm');
+    const held = device.live;
+    for (let turns = 0; turns < 24; turns++) {
+      const controller = new AbortController();
+      const running = model.run(video(1), { keep, signal: controller.signal }).catch((error: unknown) => error);
+      for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
+      controller.abort();
+      const outcome = await running;
+      if (outcome instanceof Map) expect(outcome.get('logits')).toEqual(ofVideos[1]);
+      else expect(outcome).toMatchObject(aborted);
+      await expect.poll(() => device.live, { message: `after ${turns} turns`, timeout: 5000 }).toBe(held);
+    }
+    model.dispose();
     await expectClean();
   });
 
