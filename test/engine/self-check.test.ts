@@ -9,6 +9,7 @@ import type { Plan } from '../../engine/plan.ts';
 import type { DroppedKernel } from '../../engine/self-check.ts';
 import { SelfCheck } from '../../engine/self-check.ts';
 import { openTestDevice } from '../device.ts';
+import { doubling, rows } from './doubling.ts';
 
 let device: Device;
 beforeAll(async () => {
@@ -16,34 +17,13 @@ beforeAll(async () => {
 });
 afterAll(() => device.dispose());
 
-/** output = 2 input, unless `expression` says something else, in the rows where `condition` holds. */
-function double(tile: string, expression = 'input[id.x] * 2', condition = 'true'): Kernel {
-  return {
-    name: 'double',
-    tile,
-    variant: tile,
-    source: `
-@group(0) @binding(0) var<storage, read> input: array<vec4f>;           // [R, 4]
-@group(0) @binding(1) var<storage, read_write> output: array<vec4f>;    // [R, 4]
-
-@compute @workgroup_size(4)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  if (${condition}) { output[id.x] = ${expression}; }
-}
-`,
-    imports: {},
-    constants: {},
-    params: {},
-    workgroups: [5, 1, 1],
-    features: [],
-  };
-}
-
-const right = double('right');
-const offByOneLane = double('one lane', 'input[id.x] * select(vec4f(2), vec4f(2, 2, 2.01, 2), id.x % 8 == 3)');
-const unwritten = double('unwritten', 'input[id.x] * 2', 'id.x != 12');
-const broken = double('broken', 'no_such_function(input[id.x])');
-const nearly = double('nearly', 'input[id.x] * 2.00001');
+const right = doubling('right');
+const offByOneLane = doubling('one lane', {
+  expression: 'input[id.x] * select(vec4f(2), vec4f(2, 2, 2.01, 2), id.x % 8 == 3)',
+});
+const unwritten = doubling('unwritten', { condition: 'id.x != 12' });
+const broken = doubling('broken', { expression: 'no_such_function(input[id.x])' });
+const nearly = doubling('nearly', { expression: 'input[id.x] * 2.00001' });
 
 function doubled(kernels: readonly Kernel[]): Graph {
   const add = (into: Graph, of: Value) => {
@@ -64,7 +44,7 @@ function doubled(kernels: readonly Kernel[]): Graph {
     return output;
   };
   const graph = new Graph();
-  graph.keep('output', add(graph, graph.input('input', [20, 4], 'f32')));
+  graph.keep('output', add(graph, graph.input('input', [rows, 4], 'f32')));
   return graph;
 }
 

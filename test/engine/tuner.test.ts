@@ -14,6 +14,7 @@ import { chooseTuned, formatTuned, tune } from '../../engine/tuner.ts';
 import { knownTuning, obtainTuning, tuningName } from '../../engine/tuning.ts';
 import { defaultCapabilities, withHalves, withSubgroups } from '../capabilities.ts';
 import { openTestDevice } from '../device.ts';
+import { doubling, rows } from './doubling.ts';
 
 let device: Device;
 let folder: string;
@@ -25,34 +26,6 @@ beforeEach(async () => {
   folder = await fs.mkdtemp(path.join(os.tmpdir(), 'stam-tuning-'));
 });
 afterEach(() => fs.rm(folder, { recursive: true }));
-
-const rows = 4096;
-
-/** output = 2 input, after so many turns that change nothing: kernels that differ in time only, unless `expression` says so. */
-function double(tile: string, { turns = 1, expression = 'input[id.x] * 2' } = {}): Kernel {
-  return {
-    name: 'double',
-    tile,
-    variant: tile,
-    source: `
-@group(0) @binding(0) var<storage, read> input: array<vec4f>;           // [R, 4]
-@group(0) @binding(1) var<storage, read_write> output: array<vec4f>;    // [R, 4]
-
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  var sum = ${expression};
-  var idle = f32(id.x);
-  for (var turn = 0u; turn < TURNS; turn++) { idle = fract(idle * 1.37 + 0.1); }
-  output[id.x] = sum + select(0.0, 1.0, idle > 2);
-}
-`,
-    imports: {},
-    constants: { TURNS: turns },
-    params: {},
-    workgroups: [rows / 64, 1, 1],
-    features: [],
-  };
-}
 
 function graphOf(kernels: readonly Kernel[], count = 1): Graph {
   const graph = new Graph();
@@ -73,7 +46,7 @@ const waysOf = (graph: Graph, tuning: Awaited<ReturnType<typeof tune>> | undefin
   );
 
 test('the fastest kernel wins, whatever its place, and one problem is tried once', async () => {
-  const graph = graphOf([double('slow', { turns: 20_000 }), double('quick')], 3);
+  const graph = graphOf([doubling('slow', { turns: 20_000 }), doubling('quick')], 3);
   const tuning = await tune(device, graph);
   expect(tuning.problems).toHaveLength(1);
   expect(tuning.problems[0]).toMatchObject({ operator: 'double', way: 'double quick', wrong: [], refused: [] });
@@ -89,9 +62,9 @@ test.each([
   ['computes something else', 'input[id.x] * 2.001'],
   ['gives no numbers', 'vec4f(bitcast<f32>(id.x | 0x7fc00000))'],
 ])('a kernel that %s cannot win', async (_, expression) => {
-  const plain = double('plain', { turns: 20_000 });
+  const plain = doubling('plain', { turns: 20_000 });
   const wrong: Kernel = {
-    ...double('wrong', { expression }),
+    ...doubling('wrong', { expression }),
     features: device.capabilities.features.has('subgroups') ? ['subgroups'] : [],
   };
   const tuning = await tune(device, graphOf([plain, wrong]));
@@ -100,7 +73,7 @@ test.each([
 
 test('where the winner is no candidate any more, the next fastest that was right takes its place', () => {
   const timed = (way: string, ms: number) => ({ way: `double ${way}`, ms, error: 0 });
-  const graph = graphOf([double('a'), double('b'), double('c'), double('d')]);
+  const graph = graphOf([doubling('a'), doubling('b'), doubling('c'), doubling('d')]);
   const tried = [timed('fastest', 1), timed('c', 2), timed('b', 3), timed('d', 4)];
   const problem = { operator: 'double', problem: '', way: 'double fastest', tried, refused: [], flops: 1 };
   const tuning = (wrong: string[]) => ({ date: '', ms: 1, untried: 0, problems: [{ ...problem, wrong }] });
@@ -112,29 +85,17 @@ test('where the winner is no candidate any more, the next fastest that was right
 });
 
 test('a kernel that leaves its output unwritten cannot win', async () => {
-  const idle = double('idle');
-  const tuning = await tune(
-    device,
-    graphOf([
-      double('plain', { turns: 20_000 }),
-      {
-        ...idle,
-        source: idle.source.replace(
-          'output[id.x] = sum + select(0.0, 1.0, idle > 2);',
-          'if (sum.x > 1e9) { output[id.x] = sum; }',
-        ),
-      },
-    ]),
-  );
+  const idle = doubling('idle', { condition: 'value.x > 1e9' });
+  const tuning = await tune(device, graphOf([doubling('plain', { turns: 20_000 }), idle]));
   expect(tuning.problems[0]).toMatchObject({ way: 'double plain', wrong: ['double idle'] });
 });
 
 test('what was far slower on a larger problem is not tried on a smaller one, unless there is nothing else', async () => {
   const graph = new Graph();
-  const slow = double('slow', { turns: 200_000 });
+  const slow = doubling('slow', { turns: 200_000 });
   const nodes = [
-    { flops: 3e6, kernels: [double('quick'), slow] },
-    { flops: 2e6, kernels: [slow, double('other'), double('third')] },
+    { flops: 3e6, kernels: [doubling('quick'), slow] },
+    { flops: 2e6, kernels: [slow, doubling('other'), doubling('third')] },
     { flops: 1e6, kernels: [slow, { ...slow, name: 'double too' }] },
   ];
   for (const [i, { flops, kernels }] of nodes.entries()) {
@@ -157,17 +118,17 @@ test('what was far slower on a larger problem is not tried on a smaller one, unl
 });
 
 test('a kernel that does not compile is left out by name; if none compiles, that is an error', async () => {
-  const broken = double('broken', { expression: 'no_such_function()' });
-  const tuning = await tune(device, graphOf([broken, double('plain')]));
+  const broken = doubling('broken', { expression: 'no_such_function()' });
+  const tuning = await tune(device, graphOf([broken, doubling('plain')]));
   expect(tuning.problems[0]).toMatchObject({ way: 'double plain', refused: [{ way: 'double broken' }] });
-  await expect(tune(device, graphOf([broken, double('worse', { expression: 'nor_this()' })]))).rejects.toMatchObject({
+  await expect(tune(device, graphOf([broken, doubling('worse', { expression: 'nor_this()' })]))).rejects.toMatchObject({
     code: 'unsupported',
   });
 });
 
 test('tuning frees its memory, keeps the winner compiled and forgets the losers', async () => {
   const before = device.memory.statistics();
-  const graph = graphOf([double('loser', { turns: 20_001 }), double('keeper', { turns: 2 })]);
+  const graph = graphOf([doubling('loser', { turns: 20_001 }), doubling('keeper', { turns: 2 })]);
   const pipelines = device.pipelines.size;
   await tune(device, graph);
   expect(device.memory.statistics().buffers).toBe(before.buffers);
@@ -176,13 +137,13 @@ test('tuning frees its memory, keeps the winner compiled and forgets the losers'
 
 test('an abort ends it', async () => {
   await expect(
-    tune(device, graphOf([double('a'), double('b')]), { signal: AbortSignal.abort() }),
+    tune(device, graphOf([doubling('a'), doubling('b')]), { signal: AbortSignal.abort() }),
   ).rejects.toMatchObject({ name: 'AbortError' });
 });
 
 test('what is tuned in full is found again and not tuned again; a software adapter is not tuned unasked', async () => {
   const store = fileTextStore(folder);
-  const graph = graphOf([double('slow', { turns: 20_000 }), double('quick')]);
+  const graph = graphOf([doubling('slow', { turns: 20_000 }), doubling('quick')]);
   const options = { use: 'test', store };
   const first = await obtainTuning(device, graph, { ...options, mode: 'cached' });
   expect(first.tuning === undefined).toBe(device.capabilities.adapter.software);
@@ -210,7 +171,11 @@ test('a store that fails does not keep a model from loading, and the outcome say
     read: () => Promise.reject(new Error('no such disk')),
     write: () => Promise.reject(new Error('disk full')),
   };
-  const outcome = await obtainTuning(device, graphOf([double('a'), double('b')]), { mode: 'full', use: 'test', store });
+  const outcome = await obtainTuning(device, graphOf([doubling('a'), doubling('b')]), {
+    mode: 'full',
+    use: 'test',
+    store,
+  });
   expect(outcome.tuning?.problems).toHaveLength(1);
   expect(outcome.origin).toMatch(/could not be kept: disk full/);
 });

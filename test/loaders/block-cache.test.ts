@@ -3,27 +3,11 @@ import { describe, expect, test } from 'vitest';
 import type { BlockStore, StoredBlock } from '../../loaders/block-cache.ts';
 import { browserBlockStore, cachedSource } from '../../loaders/block-cache.ts';
 import type { ByteSource } from '../../loaders/source.ts';
-import { rangedSource } from '../../loaders/source.ts';
+import { recordedSource } from './recorded-source.ts';
 
 const bytes = Uint8Array.from({ length: 1000 }, (_, i) => (i * 13) & 255);
 
-/** A source that counts what it is asked for, [start, end] each. */
-function countingSource(
-  version: string | undefined = 'one',
-  content = bytes,
-): { source: ByteSource; reads: number[][] } {
-  const reads: number[][] = [];
-  const source = rangedSource({
-    name: 'https://host/file',
-    size: content.byteLength,
-    version,
-    async readRange(start, end) {
-      reads.push([start, end]);
-      return content.slice(start, end);
-    },
-  });
-  return { source, reads };
-}
+const recorded = (version = 'one', content = bytes) => recordedSource(content, { name: 'https://host/file', version });
 
 function memoryStore(): BlockStore & { readonly blocks: Map<string, StoredBlock> } {
   const blocks = new Map<string, StoredBlock>();
@@ -49,27 +33,27 @@ const blockBytes = 256;
 
 test('gives the bytes of the source, each block of which is read once, in this visit and the next', async () => {
   const store = memoryStore();
-  const first = countingSource();
+  const first = recorded();
   expect(await readAll(await cachedSource(first.source, { store, blockBytes }))).toEqual(bytes);
-  expect(first.reads).toEqual([
+  expect(first.ranges).toEqual([
     [0, 256],
     [256, 512],
     [512, 768],
     [768, 1000],
   ]);
-  const second = countingSource();
+  const second = recorded();
   const cached = await cachedSource(second.source, { store, blockBytes });
   expect(await readAll(cached, 333)).toEqual(bytes);
   expect(await cached.read(250, 800)).toEqual(bytes.slice(250, 800));
-  expect(second.reads).toEqual([]);
+  expect(second.ranges).toEqual([]);
 });
 
 test('goes on where a visit broke off', async () => {
   const store = memoryStore();
-  await (await cachedSource(countingSource().source, { store, blockBytes })).read(0, 300);
-  const { source, reads } = countingSource();
+  await (await cachedSource(recorded().source, { store, blockBytes })).read(0, 300);
+  const { source, ranges } = recorded();
   expect(await readAll(await cachedSource(source, { store, blockBytes }))).toEqual(bytes);
-  expect(reads).toEqual([
+  expect(ranges).toEqual([
     [512, 768],
     [768, 1000],
   ]);
@@ -84,38 +68,37 @@ test.each([
   ['without a hash', ({ bytes: kept }: StoredBlock) => ({ bytes: kept, hash: '' })],
 ])('reads a block again that has been %s', async (_, damage) => {
   const store = memoryStore();
-  await readAll(await cachedSource(countingSource().source, { store, blockBytes }));
+  await readAll(await cachedSource(recorded().source, { store, blockBytes }));
   for (const [name, block] of store.blocks) if (name.endsWith(' 1')) store.blocks.set(name, damage(block));
-  const { source, reads } = countingSource();
+  const { source, ranges } = recorded();
   expect(await readAll(await cachedSource(source, { store, blockBytes }))).toEqual(bytes);
-  expect(reads).toEqual([[256, 512]]);
+  expect(ranges).toEqual([[256, 512]]);
 });
 
 test('keeps nothing of another version, of other blocks, or of another file', async () => {
   const store = memoryStore();
-  await readAll(await cachedSource(countingSource().source, { store, blockBytes }));
-  const changed = countingSource(
+  await readAll(await cachedSource(recorded().source, { store, blockBytes }));
+  const changed = recorded(
     'two',
     bytes.map((byte) => byte ^ 255),
   );
   expect(await readAll(await cachedSource(changed.source, { store, blockBytes }))).toEqual(
     bytes.map((byte) => byte ^ 255),
   );
-  expect(changed.reads.length).toBe(4);
-  const wider = countingSource(
+  expect(changed.ranges.length).toBe(4);
+  const wider = recorded(
     'two',
     bytes.map((byte) => byte ^ 255),
   );
   await readAll(await cachedSource(wider.source, { store, blockBytes: 300 }));
-  expect(wider.reads.length).toBe(4);
+  expect(wider.ranges.length).toBe(4);
   expect(store.blocks.size).toBe(5); // four blocks and the version
 });
 
 test('leaves a source alone that cannot tell its version, for nobody could say what is still true', async () => {
   const store = memoryStore();
-  const { source } = countingSource(undefined);
-  const unversioned: ByteSource = { ...source, version: undefined };
-  expect(await cachedSource(unversioned, { store })).toBe(unversioned);
+  const { source } = recordedSource(bytes);
+  expect(await cachedSource(source, { store })).toBe(source);
   expect(store.blocks.size).toBe(0);
 });
 
@@ -125,7 +108,7 @@ describe('a store that fails', () => {
     async (what) => {
       const problems: string[] = [];
       const failing = { ...memoryStore(), [what]: async () => Promise.reject(new Error('QuotaExceededError')) };
-      const { source } = countingSource();
+      const { source } = recorded();
       const cached = await cachedSource(source, {
         store: failing,
         blockBytes,
@@ -138,13 +121,13 @@ describe('a store that fails', () => {
 });
 
 test('an abort, a failure of the source and its closing come through', async () => {
-  const { source } = countingSource();
+  const { source } = recorded();
   const cached = await cachedSource(source, { store: memoryStore(), blockBytes });
   await expect(cached.read(0, 9, AbortSignal.abort())).rejects.toMatchObject({ name: 'AbortError' });
   await cached.close();
   await expect(cached.read(0, 9)).rejects.toMatchObject({ code: 'disposed' });
   await expect(source.read(0, 9)).rejects.toMatchObject({ code: 'disposed' });
-  await expect(cachedSource(countingSource().source, { store: memoryStore(), blockBytes: 0 })).rejects.toMatchObject({
+  await expect(cachedSource(recorded().source, { store: memoryStore(), blockBytes: 0 })).rejects.toMatchObject({
     code: 'bad-input',
   });
 });

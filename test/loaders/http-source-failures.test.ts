@@ -1,25 +1,8 @@
 // Files over HTTP, from a server on this machine that misbehaves in every way that a download has to survive or refuse.
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { type HttpSourceOptions, httpSource } from '../../loaders/http-source.ts';
-import { answer, breaking, type FileServer, type Misbehaviour, serveFile } from './http-server.ts';
-
-const file = Uint8Array.from({ length: 3000 }, (_, i) => (i * 7 + (i >> 8)) & 255);
-let server: FileServer;
-
-beforeEach(async () => {
-  server = await serveFile(file);
-});
-afterEach(async () => {
-  vi.unstubAllGlobals();
-  vi.useRealTimers();
-  await server.close();
-});
-
-/** Two new attempts, at once. */
-const open = (options?: HttpSourceOptions) => httpSource(server.url, { retryDelays: [0, 0], ...options });
-
-const failure = (code: string, message: RegExp) =>
-  expect.objectContaining({ name: 'StamError', code, message: expect.stringMatching(message) });
+import { describe, expect, test, vi } from 'vitest';
+import { httpSource } from '../../loaders/http-source.ts';
+import { answer, breaking, type Misbehaviour } from './http-server.ts';
+import { failure, file, open, serve, server } from './served-file.ts';
 
 /** Answers 206 with these headers in place of the right ones, and this body. */
 const partial =
@@ -186,7 +169,7 @@ describe('an address that cannot be fetched', () => {
     await expect(open()).rejects.toEqual(
       failure('bad-input', /^http:.*cannot be fetched; got fetch failed: connect ECONNREFUSED/),
     );
-    server = await serveFile(file);
+    await serve();
   });
 
   test.each([

@@ -1,17 +1,6 @@
 // A server that holds the connection and sends nothing.
-import { afterEach, beforeEach, expect, test } from 'vitest';
-import { httpSource } from '../../loaders/http-source.ts';
-import type { FileServer } from './http-server.ts';
-import { serveFile } from './http-server.ts';
-
-const file = Uint8Array.from({ length: 3000 }, (_, i) => (i * 5) & 255);
-let server: FileServer;
-beforeEach(async () => {
-  server = await serveFile(file);
-});
-afterEach(() => server.close());
-
-const open = (stallTimeout: number) => httpSource(server.url, { retryDelays: [0, 0], stallTimeout });
+import { expect, test } from 'vitest';
+import { file, open, server } from './served-file.ts';
 
 test('is left and asked again, at the answer and in the middle', async () => {
   server.misbehave = (_, response, number) => {
@@ -21,7 +10,7 @@ test('is left and asked again, at the answer and in the middle', async () => {
     response.write(file.subarray(0, 700)); // and no more
     return true;
   };
-  const source = await open(100);
+  const source = await open({ stallTimeout: 100 });
   expect(await source.read(0, 3000)).toEqual(file);
   expect(server.ranges).toEqual(['bytes=0-', 'bytes=0-', 'bytes=700-']);
   await source.close();
@@ -29,7 +18,7 @@ test('is left and asked again, at the answer and in the middle', async () => {
 
 test('for good: no answer', async () => {
   server.misbehave = () => true;
-  const opening = open(50);
+  const opening = open({ stallTimeout: 50 });
   await expect(opening).rejects.toMatchObject({ name: 'StamError', code: 'bad-input' });
   await expect(opening).rejects.toThrow(/cannot be fetched; got the server has sent nothing for 0\.05 s/);
   expect(server.ranges).toHaveLength(3);
@@ -41,12 +30,12 @@ test('for good: the whole file, from which the rest is missing', async () => {
     response.write(file.subarray(0, 10));
     return true;
   };
-  const opening = open(50);
+  const opening = open({ stallTimeout: 50 });
   await expect(opening).rejects.toMatchObject({ name: 'StamError', code: 'bad-checkpoint' });
   await expect(opening).rejects.toThrow(/the server has sent nothing for 0\.05 s; got 10 bytes, expected 3000/);
 });
 
 test.each([0, -1, Number.NaN, 2 ** 31])('a time-out of %s ms is refused', async (stallTimeout) => {
-  await expect(open(stallTimeout)).rejects.toMatchObject({ code: 'bad-input' });
+  await expect(open({ stallTimeout })).rejects.toMatchObject({ code: 'bad-input' });
   expect(server.ranges).toEqual([]);
 });

@@ -1,26 +1,9 @@
 // Files over HTTP, from a server on this machine: what is asked for, what is kept open, what ends it.
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { type HttpSourceOptions, httpSource } from '../../loaders/http-source.ts';
+import { describe, expect, test, vi } from 'vitest';
+import { httpSource } from '../../loaders/http-source.ts';
 import { openSafetensors } from '../../loaders/safetensors.ts';
-import { answer, breaking, type FileServer, type Misbehaviour, serveFile, whole } from './http-server.ts';
-
-const file = Uint8Array.from({ length: 3000 }, (_, i) => (i * 7 + (i >> 8)) & 255);
-let server: FileServer;
-
-beforeEach(async () => {
-  server = await serveFile(file);
-});
-afterEach(async () => {
-  vi.unstubAllGlobals();
-  vi.useRealTimers();
-  await server.close();
-});
-
-/** Two new attempts, at once. */
-const open = (options?: HttpSourceOptions) => httpSource(server.url, { retryDelays: [0, 0], ...options });
-
-const failure = (code: string, message: RegExp) =>
-  expect.objectContaining({ name: 'StamError', code, message: expect.stringMatching(message) });
+import { answer, breaking, type Misbehaviour, whole } from './http-server.ts';
+import { failure, file, open, server } from './served-file.ts';
 
 describe('a server that answers ranges', () => {
   test('tells the size, and gives any range', async () => {

@@ -5,7 +5,8 @@ import { describe, expect, test } from 'vitest';
 import { fileSource } from '../../loaders/node-source.ts';
 import { openSafetensors } from '../../loaders/safetensors.ts';
 import { dtypeBits } from '../../loaders/safetensors-header.ts';
-import { bufferSource, rangedSource } from '../../loaders/source.ts';
+import { bufferSource } from '../../loaders/source.ts';
+import { recordedSource } from './recorded-source.ts';
 
 function safetensors(header: string, data: readonly number[] = []): Uint8Array<ArrayBuffer> {
   const json = new TextEncoder().encode(header);
@@ -83,15 +84,7 @@ describe('a file', () => {
       `{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`,
       [...one, ...two],
     );
-    const ranges: [number, number][] = [];
-    const source = rangedSource({
-      name: 'remote',
-      size: bytes.length,
-      async readRange(start, end) {
-        ranges.push([start, end]);
-        return bytes.slice(start, end);
-      },
-    });
+    const { source, ranges } = recordedSource(bytes);
     const checkpoint = await openSafetensors(source);
     await checkpoint.read('b');
     const dataStart = bytes.length - 8;

@@ -12,21 +12,7 @@ import {
   namedConfig,
 } from '../../model/config.ts';
 import { weightShapes } from '../../model/weights.ts';
-
-const small: StamConfig = {
-  imageSize: 48,
-  patchSize: 8,
-  channels: 96,
-  depth: 3,
-  heads: 6,
-  mlp: 200,
-  frames: 5,
-  temporalLayers: 2,
-  temporalHeads: 4,
-  temporalMlp: 50,
-  classes: 7,
-  epsilon: 1e-5,
-};
+import { unevenConfig as small } from './fixtures.ts';
 
 /** A checkpoint of this configuration; `changes` give a tensor another shape or, undefined, take it away. */
 function checkpointOf(

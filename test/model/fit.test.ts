@@ -6,21 +6,8 @@ import type { StamConfig } from '../../model/config.ts';
 import { namedConfig } from '../../model/config.ts';
 import { type FitSource, fitCheckpoint } from '../../model/fit.ts';
 import { weightShapes } from '../../model/weights.ts';
+import { unevenConfig as small } from './fixtures.ts';
 
-const small: StamConfig = {
-  imageSize: 48,
-  patchSize: 8,
-  channels: 96,
-  depth: 3,
-  heads: 6,
-  mlp: 200,
-  frames: 5,
-  temporalLayers: 2,
-  temporalHeads: 4,
-  temporalMlp: 50,
-  classes: 7,
-  epsilon: 1e-5,
-};
 const smallName = 'STAM of 5 frames, image 48, patch 8, 96 channels, depth 3, 7 classes';
 
 interface Tensor {

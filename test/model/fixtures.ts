@@ -50,3 +50,19 @@ export const smallestConfig: StamConfig = {
 
 export const smallestWeights = (): Checkpoint =>
   openSynthetic(1, weightShapes(smallestConfig), new Map([['heads', `${smallestConfig.heads}`]]));
+
+/** A configuration of which no two sizes are the same, for what never runs. */
+export const unevenConfig: StamConfig = {
+  imageSize: 48,
+  patchSize: 8,
+  channels: 96,
+  depth: 3,
+  heads: 6,
+  mlp: 200,
+  frames: 5,
+  temporalLayers: 2,
+  temporalHeads: 4,
+  temporalMlp: 50,
+  classes: 7,
+  epsilon: 1e-5,
+};

@@ -1,6 +1,6 @@
 // Checkpoints whose containers are sound and whose tensors and storages are not, one test per rule.
 import { describe, expect, test } from 'vitest';
-import { accepted, refusalOf } from './pth-refusal.ts';
+import { accepted, refusalOf, replaced, without } from './pth-refusal.ts';
 import {
   type Bytes,
   call,
@@ -19,14 +19,9 @@ import {
   text,
   tuple,
   yes,
-  type ZipFile,
   zip,
   zipFiles,
 } from './torch-files.ts';
-
-const files = zipFiles(dict(['w', tensor()]));
-const without = (name: string) => files.filter((file) => file.name !== name);
-const replaced = (name: string, data: ZipFile['data']) => [...without(name), { name, data }];
 
 /** The refusal of a tensor called w in the zip form; that of the legacy form has to be the same. */
 async function tensorRefusal(options: TensorOptions): Promise<string> {

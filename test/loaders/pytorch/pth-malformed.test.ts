@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { openPth } from '../../../loaders/pytorch/pth.ts';
 import { bufferSource, rangedSource } from '../../../loaders/source.ts';
-import { accepted, refusalOf } from './pth-refusal.ts';
+import { accepted, files, refusalOf, replaced, without } from './pth-refusal.ts';
 import {
   call,
   dict,
@@ -20,12 +20,7 @@ import {
   tuple,
   type ZipFile,
   zip,
-  zipFiles,
 } from './torch-files.ts';
-
-const files = zipFiles(dict(['w', tensor()]));
-const without = (name: string) => files.filter((file) => file.name !== name);
-const replaced = (name: string, data: ZipFile['data']) => [...without(name), { name, data }];
 
 describe('zip files', () => {
   test.each<[string, readonly ZipFile[], RegExp]>([

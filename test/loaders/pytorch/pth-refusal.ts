@@ -3,6 +3,12 @@ import { expect } from 'vitest';
 import { StamError } from '../../../engine/errors.ts';
 import { openPth, type PthOptions } from '../../../loaders/pytorch/pth.ts';
 import { bufferSource } from '../../../loaders/source.ts';
+import { dict, tensor, type ZipFile, zipFiles } from './torch-files.ts';
+
+/** The entries of a checkpoint that nobody refuses: one tensor, w. */
+export const files = zipFiles(dict(['w', tensor()]));
+export const without = (name: string) => files.filter((file) => file.name !== name);
+export const replaced = (name: string, data: ZipFile['data']) => [...without(name), { name, data }];
 
 /** What refusalOf() gives for a file that is not refused. */
 export const accepted = 'the file was accepted';
