@@ -54,9 +54,14 @@ export class FaultyGpu {
 
   constructor(gpu: GPUDevice) {
     this.gpu = gpu;
-    gpu.addEventListener('uncapturederror', (event) => {
+    const note = (event: Event) => {
       event.preventDefault();
       this.uncaptured.push((event as GPUUncapturedErrorEvent).error.message);
+    };
+    gpu.addEventListener('uncapturederror', note);
+    this.#replace(gpu, 'destroy', (destroy) => () => {
+      gpu.removeEventListener('uncapturederror', note); // Dawn keeps a listener, which keeps the device with its threads
+      destroy();
     });
     this.#replace(gpu, 'pushErrorScope', (push) => (filter: GPUErrorFilter) => {
       this.#scopes.push({ filter });
