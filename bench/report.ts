@@ -1,7 +1,7 @@
 // What a bench run reports: the JSON of `stam bench --json` and of results/.
 import type { AdapterDescription } from '../engine/device.ts';
 import type { StorageType } from '../engine/dtype.ts';
-import type { TunedProblem } from '../engine/tuner.ts';
+import type { TunedProblem } from '../engine/tuned.ts';
 import type { Ceiling } from './ceiling.ts';
 
 export interface KernelRow {

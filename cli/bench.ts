@@ -8,7 +8,7 @@ import { benchTable, coldStart, kernelTable, paperTable } from '../bench/tables.
 import { formatAdapter } from '../engine/device.ts';
 import type { Timing } from '../engine/profiler.ts';
 import { chromeTrace } from '../engine/profiler.ts';
-import { formatTuned } from '../engine/tuner.ts';
+import { formatTuned } from '../engine/tuned.ts';
 import { version } from '../engine/version.ts';
 import { configs } from '../model/config.ts';
 import { adapterOption, dtypeOption, openDevice, tuneOption } from './adapter.ts';

@@ -4,7 +4,7 @@ import { formatAdapter } from '../engine/device.ts';
 import { kernelLabel } from '../engine/kernel.ts';
 import { systemAdapterNames } from '../engine/node-adapter.ts';
 import { defaultTextStore } from '../engine/text-stores.ts';
-import { chooseTuned, formatTuned } from '../engine/tuner.ts';
+import { chooseTuned, formatTuned } from '../engine/tuned.ts';
 import { knownTuning } from '../engine/tuning.ts';
 import { version } from '../engine/version.ts';
 import { namedConfig } from '../model/config.ts';

@@ -37,15 +37,28 @@ export interface GraphNode {
   readonly flops: number;
   /** The kernels that can run this node on such a device, best first. */
   readonly candidates: (capabilities: Capabilities) => readonly Kernel[];
-  /** What a self-check runs. Nodes without one, those of integers, are not checked. */
-  readonly check?: NodeCheck;
+  /** What a self-check runs. Nodes without one are not checked. */
+  readonly check?: NodeCheck | undefined;
+}
+
+/** Operands in the host's memory, in rowLayout, and pictures [H, W] of R G B A bytes, by name. */
+export interface GivenOperands {
+  readonly inputs: Readonly<Record<string, Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>>>;
+  readonly textures?: Readonly<
+    Record<string, { readonly width: number; readonly height: number; readonly data: Uint8Array<ArrayBuffer> }>
+  >;
 }
 
 /** The same kernels on a problem so small that it can be computed in plain loops too. */
 export interface NodeCheck {
   /** Shapes of the operands that are smaller than the node's own, by the names of its inputs. */
-  readonly shapes: Readonly<Record<string, Shape>>;
-  /** Adds the node for operands of the same names, and returns its result. Its kernels are the same texts as the node's own. */
+  readonly shapes?: Readonly<Record<string, Shape>>;
+  /** What to run on where made-up floats would make no sense: `build` declares these operands itself, and is given none. */
+  readonly given?: GivenOperands;
+  /**
+   * Adds the node for operands of the same names, and what it takes to have its result in floats, which is returned. Its kernels are the
+   * same texts as the node's own.
+   */
   readonly build: (graph: Graph, operands: Readonly<Record<string, Value>>) => Value;
   /** A row of the result, in double precision, of operands that are dense and row-major. */
   readonly row: (operands: Readonly<Record<string, Float32Array>>, row: number) => Float64Array;

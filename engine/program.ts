@@ -21,6 +21,8 @@ export interface RunOptions {
   /** Called as submissions finish, with floating-point operations done. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   readonly profiler?: Profiler | undefined;
+  /** What the plan reads beside its inputs. */
+  readonly textures?: RunTextures | undefined;
 }
 
 /**
@@ -117,7 +119,7 @@ export class Program {
    */
   async execute(
     inputs: RunInputs,
-    { signal, onProgress, profiler }: RunOptions = {},
+    { signal, onProgress, profiler, textures }: RunOptions = {},
   ): Promise<{ readonly accepted: Promise<unknown>; readonly computed: Promise<void> }> {
     this.#check();
     throwIfAborted(signal);
@@ -134,7 +136,7 @@ export class Program {
       const { accepted } = this.#device.scoped('run', () => {
         for (const { command } of window) if (command.kind === 'load') this.#write(command, inputs[command.input]);
         const encoder = gpu.createCommandEncoder({ label: 'stam' });
-        this.#record(encoder, window, { inputs, profiler });
+        this.#record(encoder, window, { inputs, textures, profiler });
         gpu.queue.submit([encoder.finish()]);
       });
       scopes.push(accepted);
@@ -259,7 +261,11 @@ export class Program {
   #record(
     encoder: GPUCommandEncoder,
     steps: readonly Ready[],
-    { inputs, textures = {}, profiler }: { inputs: RunInputs; textures?: RunTextures; profiler?: Profiler | undefined },
+    {
+      inputs,
+      textures = {},
+      profiler,
+    }: { inputs: RunInputs; textures?: RunTextures | undefined; profiler?: Profiler | undefined },
   ): void {
     let pass: GPUComputePassEncoder | undefined;
     const leavePass = () => {

@@ -158,29 +158,26 @@ async function tryKernel(
   signal: AbortSignal | undefined,
 ): Promise<string | undefined> {
   const graph = new Graph();
-  const values: Record<string, Value> = {};
-  for (const [name, { kind, shape, storage, layout }] of Object.entries(node.inputs)) {
-    if (storage === 'u32') continue;
-    const own = check.shapes[name] ?? shape;
-    values[name] = kind === 'weight' ? graph.weight(name, own, storage, layout) : graph.input(name, own, storage);
-  }
+  const values = check.given ? {} : operandsOf(graph, node, check.shapes);
   const result = check.build(graph, values);
   graph.keep('result', result);
-  const label = kernelLabel(kernel);
-  const plan = createPlan(graph, device.capabilities, ({ name }, candidates) => {
-    const same = candidates.find((candidate) => kernelLabel(candidate) === label);
-    if (same) return same;
-    throw new StamError('shader', { where: name, problem: `the small problem has no kernel ${label}` });
-  });
+  const plan = planWith(kernel, graph, device);
   const operands = madeUp(values);
   const weights = await Weights.upload(device, sourceOf(node.name, values, operands), plan.weights, { signal });
+  const pictures = new Map<string, GPUTexture>();
   let program: Program | undefined;
   try {
     const making = Program.create(device, plan, weights);
     const made = await madeUnlessAborted(making, (late) => late.dispose(), signal);
     program = made;
-    await device.checked(node.name, () => made.poison()); // what is left unwritten shall be no number
-    const outputs = await made.run(inputsOf(values, operands), { signal });
+    await device.checked(node.name, () => {
+      made.poison(); // what is left unwritten shall be no number
+      for (const [name, picture] of Object.entries(check.given?.textures ?? {})) {
+        pictures.set(name, upload(device.gpu, picture));
+      }
+    });
+    const textures = Object.fromEntries(pictures);
+    const outputs = await made.run(check.given?.inputs ?? inputsOf(values, operands), { signal, textures });
     return difference(outputs.get('result') ?? new Float32Array(), rowLength(result.shape), {
       row: (row) => check.row(operands, row),
       allowed: allowedError[result.storage],
@@ -188,7 +185,41 @@ async function tryKernel(
   } finally {
     program?.dispose();
     weights.dispose();
+    for (const texture of pictures.values()) texture.destroy();
   }
+}
+
+function operandsOf(graph: Graph, node: GraphNode, shapes: NodeCheck['shapes']): Record<string, Value> {
+  const values: Record<string, Value> = {};
+  for (const [name, { kind, shape, storage, layout }] of Object.entries(node.inputs)) {
+    if (storage === 'u32') continue;
+    const own = shapes?.[name] ?? shape;
+    values[name] = kind === 'weight' ? graph.weight(name, own, storage, layout) : graph.input(name, own, storage);
+  }
+  return values;
+}
+
+/** The plan of a small problem in which this kernel has its part. */
+function planWith(kernel: Kernel, graph: Graph, { capabilities }: Device): Plan {
+  const label = kernelLabel(kernel);
+  const isKernel = (other: Kernel) => kernelLabel(other) === label;
+  const plan = createPlan(graph, capabilities, (_, candidates) => candidates.find(isKernel) ?? candidates[0]);
+  if (plan.commands.some((command) => command.kind === 'dispatch' && isKernel(command.kernel))) return plan;
+  throw new StamError('shader', { where: label, problem: 'the small problem has no such kernel' });
+}
+
+function upload(
+  gpu: GPUDevice,
+  { width, height, data }: { readonly width: number; readonly height: number; readonly data: Uint8Array<ArrayBuffer> },
+): GPUTexture {
+  const texture = gpu.createTexture({
+    label: 'stam: self-check',
+    size: [width, height],
+    format: 'rgba8unorm',
+    usage: GPUTextureUsage.TEXTURE_BINDING | GPUTextureUsage.COPY_DST,
+  });
+  gpu.queue.writeTexture({ texture }, data, { bytesPerRow: 4 * width }, [width, height]);
+  return texture;
 }
 
 /**

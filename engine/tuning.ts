@@ -3,8 +3,8 @@ import type { Capabilities, Device } from './device.ts';
 import type { Graph } from './graph.ts';
 import type { TextStore } from './text-store.ts';
 import { defaultTextStore } from './text-stores.ts';
-import type { TunedProblem, TuneOptions, Tuning } from './tuner.ts';
-import { tune } from './tuner.ts';
+import type { TunedProblem, Tuning } from './tuned.ts';
+import type { TuneOptions } from './tuner.ts';
 import { version } from './version.ts';
 
 /**
@@ -55,6 +55,7 @@ export async function obtainTuning(device: Device, graph: Graph, options: Obtain
     const known = await knownTuning(device.capabilities, use, store);
     if (known.tuning || device.capabilities.adapter.software) return known;
   }
+  const { tune } = await import('./tuner.ts');
   const tuning = await tune(device, graph, options);
   let origin = `tuned now, in ${(tuning.ms / 1000).toFixed(1)} s${untriedText(tuning)}`;
   try {

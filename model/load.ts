@@ -12,8 +12,8 @@ import type { StamConfig } from './config.ts';
 import { configFromCheckpoint, configName, namedConfig } from './config.ts';
 import { labelsFor } from './labels.ts';
 import { exactPicture, isPictures, PictureInputs } from './picture-inputs.ts';
-import type { PictureSource } from './pictures.ts';
-import { notPrepared, PictureReader } from './pictures.ts';
+import type { PictureReader, PictureSource } from './pictures.ts';
+import { notPrepared } from './pictures.ts';
 import type { Prediction } from './predictions.ts';
 import { topPredictions } from './predictions.ts';
 import type { DecodedFrames } from './preprocess.ts';
@@ -170,7 +170,7 @@ async function loadParts(
     device = await madeUnlessAborted(making, (made) => made.dispose(), signal);
     const model = await StamModel.load(device, config, source, rest);
     const program = await model.program(rest.videos ?? 1);
-    const reader = new PictureReader(device, model.recipe);
+    const reader = model.createReader();
     await close();
     return { device, model, program, reader, inputs: new PictureInputs(device, config, reader) };
   } catch (error) {

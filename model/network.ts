@@ -13,7 +13,7 @@ import type { Outputs } from '../engine/read-back.ts';
 import type { DroppedKernel, SelfCheckOptions } from '../engine/self-check.ts';
 import { elementCount } from '../engine/shape.ts';
 import type { TextStore } from '../engine/text-store.ts';
-import { chooseTuned } from '../engine/tuner.ts';
+import { chooseTuned } from '../engine/tuned.ts';
 import type { TuneMode, TuningOutcome } from '../engine/tuning.ts';
 import { obtainTuning } from '../engine/tuning.ts';
 import type { TensorSource } from '../engine/weights.ts';

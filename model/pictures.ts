@@ -3,13 +3,11 @@ import type { Device } from '../engine/device.ts';
 import { StamError } from '../engine/errors.ts';
 import { Graph } from '../engine/graph.ts';
 import type { Plan } from '../engine/plan.ts';
-import { createPlan } from '../engine/plan.ts';
-import { Program } from '../engine/program.ts';
+import type { Program } from '../engine/program.ts';
 import { quads } from '../engine/shape.ts';
-import { Weights } from '../engine/weights.ts';
 import type { Taps } from '../shaders/index.ts';
 import { byteLevels, resampleTaps, resampleTexture, tapsInput } from '../shaders/index.ts';
-import type { CropRecipe } from './preprocess.ts';
+import type { CropRecipe, MakeProgram } from './preprocess.ts';
 import { cropAxes } from './preprocess.ts';
 import { RecentlyUsed } from './recently-used.ts';
 
@@ -37,11 +35,13 @@ const maxKept = 4;
 /** Makes [1, 3, S, S] of pictures on a device. */
 export class PictureReader {
   readonly #device: Device;
+  readonly #makeProgram: MakeProgram;
   readonly #recipe: CropRecipe;
   readonly #ready = new RecentlyUsed<Ready>(maxKept, (ready) => this.#release(ready));
 
-  constructor(device: Device, recipe: CropRecipe) {
+  constructor(device: Device, makeProgram: MakeProgram, recipe: CropRecipe) {
     this.#device = device;
+    this.#makeProgram = makeProgram;
     this.#recipe = recipe;
   }
 
@@ -117,10 +117,9 @@ export class PictureReader {
       external,
     });
     graph.keep('picture', output);
-    const plan = createPlan(graph, this.#device.capabilities);
-    const program = await Program.create(this.#device, plan, Weights.none(this.#device));
+    const program = await this.#makeProgram(graph);
     try {
-      return { program, buffers: await this.#tables(plan, { across, down }), scratch: [] };
+      return { program, buffers: await this.#tables(program.plan, { across, down }), scratch: [] };
     } catch (error) {
       program.dispose();
       throw error;

@@ -1,16 +1,11 @@
 // From decoded pictures to the model's input, as the official infer.py does it: Resize(int(S / zoom)), CenterCrop(S), ToTensor, byte
 // for byte (torchvision on Pillow images), on the GPU. A picture of any size becomes [3, S, S] in 0..1; nothing is normalised.
-import type { Device } from '../engine/device.ts';
 import { StamError } from '../engine/errors.ts';
 import { Graph } from '../engine/graph.ts';
-import { rowLayout } from '../engine/layout.ts';
-import { createPlan } from '../engine/plan.ts';
-import type { RunInputs } from '../engine/program.ts';
-import { Program } from '../engine/program.ts';
+import type { Program, RunInputs } from '../engine/program.ts';
 import { quads } from '../engine/shape.ts';
-import { Weights } from '../engine/weights.ts';
 import type { Axis, PixelFormat, Taps } from '../shaders/index.ts';
-import { byteLevels, pictureBytes, resample, resampleTaps, tapsInput } from '../shaders/index.ts';
+import { byteLevels, pictureBytes, resample, resampleTaps, tapsInput, tapsWords } from '../shaders/index.ts';
 import { RecentlyUsed } from './recently-used.ts';
 
 /** Pictures of one video, all of one size. */
@@ -90,14 +85,17 @@ interface Ready {
 /** Programs for the sizes of pictures met last; a folder of videos has few sizes, or many of which each is met once. */
 const maxKept = 4;
 
+/** A program of a graph without weights, on a device, of kernels that are right there. It is the caller's. */
+export type MakeProgram = (graph: Graph) => Promise<Program>;
+
 /** Makes [F, 3, S, S] of decoded pictures on a device. */
 export class Preprocessor {
-  readonly #device: Device;
+  readonly #makeProgram: MakeProgram;
   readonly #recipe: CropRecipe;
   readonly #ready = new RecentlyUsed<Ready>(maxKept, ({ program }) => program.dispose());
 
-  constructor(device: Device, recipe: CropRecipe) {
-    this.#device = device;
+  constructor(makeProgram: MakeProgram, recipe: CropRecipe) {
+    this.#makeProgram = makeProgram;
     this.#recipe = recipe;
   }
 
@@ -108,7 +106,7 @@ export class Preprocessor {
   async submit(video: DecodedFrames, frames: number, signal?: AbortSignal): Promise<GPUBuffer> {
     const pictures = checkPictures(video, frames);
     const { program, inputs } = await this.#ready.get(JSON.stringify(pictures), () =>
-      prepare(this.#device, this.#recipe, pictures),
+      prepare(this.#makeProgram, this.#recipe, pictures),
     );
     const pixels = rowLayoutBytes(video.data, frames);
     const { accepted } = await program.execute({ ...inputs, pixels }, { signal });
@@ -121,15 +119,13 @@ export class Preprocessor {
   }
 }
 
-async function prepare(device: Device, recipe: CropRecipe, pictures: Pictures): Promise<Ready> {
+async function prepare(makeProgram: MakeProgram, recipe: CropRecipe, pictures: Pictures): Promise<Ready> {
   const axes = cropAxes(pictures.width, pictures.height, recipe);
   const across = resampleTaps(axes.across, 4 * quads(recipe.size));
   const down = resampleTaps(axes.down, recipe.size);
   const graph = preprocessGraph(pictures, { size: recipe.size, across, down });
-  const plan = createPlan(graph, device.capabilities);
-  const program = await Program.create(device, plan, Weights.none(device));
-  const words = ({ table }: Taps) => padded(new Uint32Array(table.buffer));
-  return { program, inputs: { across: words(across), down: words(down), levels: byteLevels() } };
+  const program = await makeProgram(graph);
+  return { program, inputs: { across: tapsWords(across), down: tapsWords(down), levels: byteLevels() } };
 }
 
 /** `pixels` [F, words of a picture] -> `frames` [F, 3, S, S]. */
@@ -189,11 +185,4 @@ function rowLayoutBytes(data: Uint8Array<ArrayBuffer>, frames: number): Uint32Ar
   const copy = new Uint8Array(frames * pitch);
   for (let i = 0; i < frames; i++) copy.set(data.subarray(i * bytes, (i + 1) * bytes), i * pitch);
   return new Uint32Array(copy.buffer);
-}
-
-/** A row of words, padded as the engine pads rows. */
-function padded(words: Uint32Array<ArrayBuffer>): Uint32Array<ArrayBuffer> {
-  const row = new Uint32Array(rowLayout.elements([words.length]));
-  row.set(words);
-  return row;
 }

@@ -13,7 +13,7 @@ import { Network, selfCheckOf, videosIn } from './network.ts';
 import { NetworkModel } from './network-model.ts';
 import { PictureReader } from './pictures.ts';
 import { chooseStorage, Planner } from './planner.ts';
-import type { CropRecipe, DecodedFrames } from './preprocess.ts';
+import type { CropRecipe, DecodedFrames, MakeProgram } from './preprocess.ts';
 import { defaultZoom, Preprocessor } from './preprocess.ts';
 import { spatialGraph, temporalGraph } from './stam.ts';
 import { FrameStream } from './stream.ts';
@@ -32,6 +32,7 @@ export class StamModel extends NetworkModel {
   readonly config: StamConfig;
   /** What becomes of pictures. */
   readonly recipe: CropRecipe;
+  readonly #makeProgram: MakeProgram = (graph) => this.network.createProgram(graph);
   readonly #preprocessor: Preprocessor;
   /** Where the preprocessed videos of a batch come together: [V F, 3, S, S]. */
   #batch: GPUBuffer | undefined;
@@ -40,7 +41,7 @@ export class StamModel extends NetworkModel {
     super(network);
     this.config = config;
     this.recipe = { size: config.imageSize, zoom };
-    this.#preprocessor = new Preprocessor(network.device, this.recipe);
+    this.#preprocessor = new Preprocessor(this.#makeProgram, this.recipe);
   }
 
   /**
@@ -77,6 +78,11 @@ export class StamModel extends NetworkModel {
     }, options);
   }
 
+  /** What reads pictures for this model. The caller disposes of it. */
+  createReader(): PictureReader {
+    return new PictureReader(this.device, this.#makeProgram, this.recipe);
+  }
+
   /** A stream of frames on this model's weights. The caller disposes of it. */
   stream(): Promise<FrameStream> {
     return madeUnlessAborted(this.#makeStream(), (made) => made.dispose(), this.network.disposal);
@@ -92,8 +98,8 @@ export class StamModel extends NetworkModel {
         programs.push(await network.createProgram(graph));
       }
       const [spatial, temporal] = programs;
-      const preprocessor = new Preprocessor(device, this.recipe);
-      const reader = new PictureReader(device, this.recipe);
+      const preprocessor = new Preprocessor(this.#makeProgram, this.recipe);
+      const reader = this.createReader();
       return await FrameStream.create({ device, config, storage, spatial, temporal, preprocessor, reader });
     } catch (error) {
       for (const made of programs) made.dispose();

@@ -3,75 +3,19 @@
 // Pillow resizes along rows, rounds to bytes, then along columns, and weighs pixels by integers. Source of the arithmetic:
 // python-pillow/Pillow src/libImaging/Resample.c, unchanged from 7.0 to 12.
 import { StamError } from '../engine/errors.ts';
-import type { AnyValue, Graph, Part, Value } from '../engine/graph.ts';
+import type { AnyValue, Graph, NodeCheck, Part, Value } from '../engine/graph.ts';
 import { linearGrid } from '../engine/kernel.ts';
+import { rowLayout } from '../engine/layout.ts';
 import { quads } from '../engine/shape.ts';
 import { formatTexts, type PixelFormat, pictureBytes } from './pixels.ts';
 import columnsSource from './resample-columns.wgsl';
+import { resampledRow, rgbOf } from './resample-definitions.ts';
 import rowsSource from './resample-rows.wgsl';
+import { resampleTaps, rowsRead, type Taps } from './resample-taps.ts';
 import textureSource from './resample-texture.wgsl';
 import imageExternal from './shared/image-external.wgsl';
 import imageTexture from './shared/image-texture.wgsl';
 import tapsSource from './shared/taps.wgsl';
-
-/** One axis of a resize, of which only the outputs from `first` on are wanted. Lengths are in pixels. */
-export interface Axis {
-  /** Of the picture. */
-  readonly from: number;
-  /** Of the resized picture. */
-  readonly to: number;
-  /** The first wanted pixel of the resized picture; pixels outside of it are black. */
-  readonly first: number;
-}
-
-/** Which pixels of the input make each output pixel, and with what weights. */
-export interface Taps {
-  /** Most weights of any output pixel. */
-  readonly reach: number;
-  /** [outputs, 2 + reach]: the first input pixel, how many there are, and their weights in units of 2^-22. */
-  readonly table: Int32Array<ArrayBuffer>;
-}
-
-/** Weights are integers, in units of 2^-22: 255 times their sum still fits 31 bits. */
-const unit = 2 ** 22;
-
-/** The taps of `outputs` pixels in a row. A picture of the right size already gives each pixel back. */
-export function resampleTaps({ from, to, first }: Axis, outputs: number): Taps {
-  const scale = from / to;
-  const support = Math.max(scale, 1);
-  const reach = from === to ? 1 : Math.min(from, 2 * Math.ceil(support) + 1);
-  const table = new Int32Array(outputs * (2 + reach));
-  for (let i = 0; i < outputs; i++) {
-    const position = first + i;
-    if (position < 0 || position >= to) continue; // no taps: black
-    const [start, weights] = from === to ? [position, [1]] : tent((position + 0.5) * scale, support, from);
-    table.set([start, weights.length, ...weights.map((weight) => Math.floor(weight * unit + 0.5))], i * (2 + reach));
-  }
-  return { reach, table };
-}
-
-/** The triangle filter around `centre`, cut at the ends of the picture, its weights adding up to one. */
-function tent(centre: number, support: number, length: number): [start: number, weights: number[]] {
-  const start = Math.max(0, Math.trunc(centre - support + 0.5));
-  const end = Math.min(length, Math.trunc(centre + support + 0.5));
-  const narrowing = 1 / support;
-  const weights: number[] = [];
-  for (let i = start; i < end; i++) weights.push(Math.max(0, 1 - Math.abs((i - centre + 0.5) * narrowing)));
-  const sum = weights.reduce((total, weight) => total + weight, 0);
-  return [start, sum === 0 ? weights : weights.map((weight) => weight / sum)];
-}
-
-/** The rows of the picture that the taps of its columns read: [first, end). */
-export function rowsRead({ table, reach }: Taps): [first: number, end: number] {
-  let [first, end] = [Number.POSITIVE_INFINITY, 0];
-  for (let at = 0; at < table.length; at += 2 + reach) {
-    const [start, count] = [table[at], table[at + 1]];
-    if (count === 0) continue;
-    first = Math.min(first, start);
-    end = Math.max(end, start + count);
-  }
-  return first < end ? [first, end] : [0, 1];
-}
 
 /** What float each byte stands for: byte / 255 in float32, as ToTensor divides. */
 export function byteLevels(): Float32Array<ArrayBuffer> {
@@ -81,6 +25,13 @@ export function byteLevels(): Float32Array<ArrayBuffer> {
 /** A table of taps as the kernels bind it. */
 export function tapsInput(graph: Graph, name: string, { table }: Taps): Value<'u32'> {
   return graph.input(name, [table.length], 'u32');
+}
+
+/** The same table as a run takes it. */
+export function tapsWords({ table }: Taps): Uint32Array<ArrayBuffer> {
+  const words = new Uint32Array(rowLayout.elements([table.length]));
+  words.set(table);
+  return words;
 }
 
 interface Crop {
@@ -132,6 +83,8 @@ export function resampleTexture(
         features: [],
       },
     ],
+    // a frame of video is a browser's to make
+    check: external ? undefined : textureCheck(),
   });
   return output;
 }
@@ -157,6 +110,7 @@ export function resample(graph: Graph, pixels: AnyValue, options: ResampleOption
   }
   const [firstRow, endRow] = rowsRead(down.taps);
   const rows = endRow - firstRow;
+  const check = bytesCheck(format, fullRange);
   const narrowed = graph.activation(`${name} across`, [frames, rows, columns], 'u32');
   const count = frames * rows * columns;
   graph.add({
@@ -187,6 +141,7 @@ export function resample(graph: Graph, pixels: AnyValue, options: ResampleOption
         features: [],
       },
     ],
+    check,
   });
   const quadCount = frames * size * quads(size);
   graph.add({
@@ -214,5 +169,56 @@ export function resample(graph: Graph, pixels: AnyValue, options: ResampleOption
         features: [],
       },
     ],
+    check,
   });
+}
+
+/** A picture for the self-check, made smaller by a fourth and cropped. Its sizes are odd: chroma is cut at its edges. */
+const small = { width: 11, height: 9, size: 5 };
+const smallAcross = resampleTaps({ from: small.width, to: 8, first: 2 }, 4 * quads(small.size));
+const smallDown = resampleTaps({ from: small.height, to: 7, first: 0 }, small.size);
+
+function smallCrop(graph: Graph): Crop {
+  return {
+    name: 'resample',
+    across: { taps: smallAcross, table: tapsInput(graph, 'across', smallAcross) },
+    down: { taps: smallDown, table: tapsInput(graph, 'down', smallDown) },
+    levels: graph.input('levels', [256], 'f32'),
+  };
+}
+
+const cropInputs = () => ({ across: tapsWords(smallAcross), down: tapsWords(smallDown), levels: byteLevels() });
+
+/** A white third, then bytes without an order, by Knuth's multiplicative hash. */
+const noise = (words: number) =>
+  Uint32Array.from({ length: words }, (_, i) => (3 * i < words ? 0xffffffff : Math.imul(i, 2654435761)));
+
+/** Both kernels of resample() in turn: what lies between them are no floats. */
+function bytesCheck(format: PixelFormat, fullRange: boolean): NodeCheck {
+  const words = Math.ceil(pictureBytes(format, small.width, small.height) / 4);
+  const pixels = noise(4 * quads(words));
+  const rgb = rgbOf(new Uint8Array(pixels.buffer), { ...small, format, fullRange });
+  return {
+    given: { inputs: { ...cropInputs(), pixels } },
+    build: (graph) => {
+      const value = graph.activation('frames', [1, 3, small.size, small.size], 'f32');
+      const into = { value, part: { start: 0, of: 1 } };
+      const input = graph.input('pixels', [1, words], 'u32');
+      resample(graph, input, { ...smallCrop(graph), ...small, format, fullRange, into });
+      return value;
+    },
+    row: resampledRow(rgb, smallAcross, smallDown, small.size),
+  };
+}
+
+function textureCheck(): NodeCheck {
+  const { width, height, size } = small;
+  const data = new Uint8Array(noise(width * height).buffer);
+  const rgb = rgbOf(data, { ...small, format: 'RGBA', fullRange: false });
+  return {
+    given: { inputs: cropInputs(), textures: { image: { width, height, data } } },
+    build: (graph) =>
+      resampleTexture(graph, graph.texture('image', width, height), { ...smallCrop(graph), size, external: false }),
+    row: resampledRow(rgb, smallAcross, smallDown, size),
+  };
 }

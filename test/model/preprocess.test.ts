@@ -4,10 +4,14 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Device } from '../../engine/device.ts';
+import { createPlan } from '../../engine/plan.ts';
+import { Program } from '../../engine/program.ts';
+import { Weights } from '../../engine/weights.ts';
 import { chooseClips } from '../../loaders/video/frame-choice.ts';
 import { decodeFrames, probeVideo } from '../../loaders/video/node-video.ts';
 import { findVideoTools } from '../../loaders/video/node-video-tools.ts';
 import { namedConfig } from '../../model/config.ts';
+import type { MakeProgram } from '../../model/preprocess.ts';
 import { cropAxes, Preprocessor } from '../../model/preprocess.ts';
 import { samplingOf } from '../../model/sampling.ts';
 import { openTestDevice } from '../device.ts';
@@ -44,6 +48,9 @@ beforeAll(async () => {
 });
 afterAll(() => device.dispose());
 
+const makeProgram: MakeProgram = (graph) =>
+  Program.create(device, createPlan(graph, device.capabilities), Weights.none(device));
+
 test('there are pictures to compare', () => {
   expect(pictures.length).toBeGreaterThanOrEqual(2);
 });
@@ -60,7 +67,7 @@ describe.each(pictures)('%s', (name) => {
   });
 
   test('is resized, cropped and made a tensor by the GPU as by torchvision', async () => {
-    const preprocessor = new Preprocessor(device, recipe);
+    const preprocessor = new Preprocessor(makeProgram, recipe);
     const upsideDown = data.toReversed();
     const both = new Uint8Array(2 * data.length);
     both.set(data);
@@ -88,7 +95,7 @@ test.runIf(hasVideo)('the frames of a real video are those that torchvision, PyA
   const config = namedConfig('stam_16');
   const clips = chooseClips(info.frames, info.fps, samplingOf(config));
   expect(clips).toEqual([indices]);
-  const preprocessor = new Preprocessor(device, recipe);
+  const preprocessor = new Preprocessor(makeProgram, recipe);
   const buffer = await preprocessor.submit(await decodeFrames(tools, file, info, clips[0]), config.frames);
   const got = await readBuffer(device.gpu, buffer);
   preprocessor.dispose();
@@ -143,7 +150,7 @@ describe('a preprocessor', () => {
 
   test('keeps programs for a few sizes only, and frees all of them', async () => {
     const before = device.memory.statistics().buffers;
-    const preprocessor = new Preprocessor(device, { size: 16, zoom: 1 });
+    const preprocessor = new Preprocessor(makeProgram, { size: 16, zoom: 1 });
     for (let width = 16; width < 32; width++) await preprocessor.submit(picture(width, 20, 1), 1);
     await device.gpu.queue.onSubmittedWorkDone();
     const perSize = (device.memory.statistics().buffers - before) / 4;
@@ -158,7 +165,7 @@ describe('a preprocessor', () => {
     ['no width', picture(0, 20, 2)],
     ['half a pixel', { ...picture(20, 20, 2), width: 20.5 }],
   ])('refuses %s', async (_, video) => {
-    const preprocessor = new Preprocessor(device, recipe);
+    const preprocessor = new Preprocessor(makeProgram, recipe);
     await expect(preprocessor.submit(video, 2)).rejects.toMatchObject({ code: 'bad-input' });
     preprocessor.dispose();
   });

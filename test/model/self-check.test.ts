@@ -115,6 +115,31 @@ describe('where no kernel is left, the load fails and says which and where', () 
   });
 });
 
+test('pictures are refused rather than read wrongly: of bytes, for streams, and in textures', async () => {
+  const { frames: count, imageSize } = fixture.config;
+  const [width, height] = [imageSize + 5, imageSize + 2];
+  const data = Uint8Array.from({ length: count * width * height * 4 }, (_, i) => (i * 37) & 255);
+  const pictures = { width, height, data, format: 'RGBA' } as const;
+  const wrong = { code: 'unsupported', message: expect.stringMatching(/no kernel for resample is right/) };
+  const rounding = 'HALF = 2097152';
+  const device = await faultyDevice((code) => code.replace(rounding, 'HALF = 0'));
+  const texture = device.createTexture({
+    size: [width, height],
+    format: 'rgba8unorm',
+    usage: GPUTextureUsage.TEXTURE_BINDING,
+  });
+  const textures = Array.from({ length: count }, () => texture);
+  const stam = await loadStam(fixture.weights, { device, dtype: 'f32' });
+  await expect(stam.logits([pictures])).rejects.toMatchObject(wrong);
+  await expect(stam.classify(textures)).rejects.toMatchObject(wrong);
+  const stream = await stam.stream();
+  const one = { ...pictures, data: data.slice(0, data.length / count) };
+  await expect(stream.push(one)).rejects.toMatchObject(wrong);
+  expect(stam.info().notices.join()).toMatch(/dropped resample-rows rgba: .+dropped resample-texture texture: /);
+  stam.dispose();
+  texture.destroy();
+});
+
 test('a kernel that the driver refuses is replaced too', async () => {
   const stam = await load((code, label) => (label.includes('layer-norm subgroup') ? `${code}\nnot WGSL` : code));
   expect(kernelsOf(stam).filter((kernel) => kernel.startsWith('layer-norm subgroup'))).toEqual([]);

@@ -5,7 +5,7 @@ import type { OperatorCase } from '../conformance.ts';
 import { randomStream } from '../random.ts';
 import * as reference from '../reference.ts';
 
-interface Picture {
+export interface Picture {
   readonly width: number;
   readonly height: number;
   readonly to: readonly [width: number, height: number];
@@ -81,7 +81,7 @@ export function resampleCase(picture: Picture, seed: number): OperatorCase {
 }
 
 /** What the reference takes: R G B of each pixel. */
-function toRgb(pixels: Uint8Array, { width, height, format = 'RGB', fullRange = false }: Picture): Uint8Array {
+export function toRgb(pixels: Uint8Array, { width, height, format = 'RGB', fullRange = false }: Picture): Uint8Array {
   if (format === 'RGB') return pixels;
   const count = width * height;
   if (format === 'RGBA' || format === 'BGRA') {

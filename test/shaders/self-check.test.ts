@@ -3,14 +3,21 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Device } from '../../engine/device.ts';
 import type { StorageType } from '../../engine/dtype.ts';
 import type { GraphNode } from '../../engine/graph.ts';
+import { Graph } from '../../engine/graph.ts';
 import { kernelLabel } from '../../engine/kernel.ts';
 import { SelfCheck } from '../../engine/self-check.ts';
 import { elementCount, rowLength } from '../../engine/shape.ts';
+import type { Axis } from '../../shaders/index.ts';
+import { pictureBytes, resample, resampleTaps, resampleTexture, tapsInput } from '../../shaders/index.ts';
+import { resampledRow, rgbOf } from '../../shaders/resample-definitions.ts';
 import { defaultCapabilities, withSubgroups } from '../capabilities.ts';
 import type { OperatorCase } from '../conformance.ts';
 import { buildCase } from '../conformance.ts';
 import { openTestDevice } from '../device.ts';
+import { randomStream } from '../random.ts';
+import * as reference from '../reference.ts';
 import { operatorCases } from './index.ts';
+import { toRgb } from './resample.cases.ts';
 
 let device: Device;
 beforeAll(async () => {
@@ -18,8 +25,9 @@ beforeAll(async () => {
 });
 afterAll(() => device.dispose());
 
-const integers = ['resample'];
-const cases = operatorCases.filter(({ operator }) => !integers.includes(operator));
+/** Pictures are of bytes, and their checks bring their own. */
+const pictures = operatorCases.filter(({ operator }) => operator === 'resample');
+const cases = operatorCases.filter((one) => !pictures.includes(one));
 
 const lastNode = (one: OperatorCase, storage: StorageType): GraphNode => {
   const node = buildCase(one, storage).nodes.at(-1);
@@ -97,4 +105,90 @@ describe.each(['f32', 'f16'] as const)('%s', (storage) => {
       }
     },
   );
+});
+
+describe('pictures', () => {
+  const [across, down]: Axis[] = [
+    { from: 13, to: 9, first: 1 },
+    { from: 10, to: 8, first: -1 },
+  ];
+  const picture = { width: across.from, height: down.from, to: [across.to, down.to], size: 7, frames: 1 } as const;
+  const corner = { left: across.first, top: down.first, size: picture.size };
+
+  test.each([
+    ['RGB', false],
+    ['RGBA', false],
+    ['BGRA', false],
+    ['I420', false],
+    ['I420', true],
+    ['NV12', false],
+    ['NV12', true],
+  ] as const)('the definition is the reference: %s, full range: %s', (format, fullRange) => {
+    const random = randomStream(3);
+    const { width, height, to, size } = picture;
+    const bytes = Uint8Array.from({ length: pictureBytes(format, width, height) }, () => random() * 256);
+    const rgb = toRgb(bytes, { ...picture, ...corner, format, fullRange });
+    const resized = reference.resizeBilinear(rgb, [width, height], to);
+    const expected = reference.toTensor(reference.crop(resized, to, corner));
+    const taps = [resampleTaps(across, size), resampleTaps(down, size)] as const;
+    const row = resampledRow(rgbOf(bytes, { width, height, format, fullRange }), ...taps, size);
+    const got = Array.from({ length: 3 * size }, (_, i) => [...row({}, i)]).flat();
+    expect(Float32Array.from(got)).toEqual(Float32Array.from(expected));
+  });
+
+  /** A device that takes one text for another in the kernels of such a name. */
+  async function miscompiling(name: string, right: string, wrong: string): Promise<Device> {
+    const wrongDevice = await openTestDevice();
+    const { gpu } = wrongDevice;
+    const compile = gpu.createShaderModule.bind(gpu);
+    gpu.createShaderModule = (descriptor) => {
+      if (!descriptor.label?.includes(name)) return compile(descriptor);
+      if (!descriptor.code.includes(right)) throw new Error(`${name} has no ${right}`);
+      return compile({ ...descriptor, code: descriptor.code.replace(right, wrong) });
+    };
+    return wrongDevice;
+  }
+
+  test.each(pictures.map((one) => [one.name, one] as const))('no right kernel fails: %s', async (_, one) => {
+    const check = new SelfCheck(device);
+    const graph = buildCase(one, 'f32');
+    expect(graph.nodes.map((node) => node.check !== undefined)).toEqual([true, true]);
+    await check.rightPlan(graph);
+    expect(check.dropped).toEqual([]);
+    expect(check.summary).toMatch(/^2 kernels right/);
+  });
+
+  test.each([
+    ['resample-rows', 'HALF = 2097152', 'HALF = 0'],
+    ['resample-columns', 'vec4i(255)', 'vec4i(254)'],
+    ['resample-texture', 'vec3i(HALF)', 'vec3i(0)'],
+  ])('a wrong %s is found', async (name, right, wrong) => {
+    const graph = new Graph();
+    const table = (which: string, axis: Axis) => {
+      const taps = resampleTaps(axis, 4 * Math.ceil(picture.size / 4));
+      return { taps, table: tapsInput(graph, which, taps) };
+    };
+    const levels = graph.input('levels', [256], 'f32');
+    const crop = { name: 'picture', across: table('across', across), down: table('down', down), levels };
+    const { width, height, size } = picture;
+    if (name === 'resample-texture') {
+      const image = graph.texture('image', width, height);
+      graph.keep('picture', resampleTexture(graph, image, { ...crop, size, external: false }));
+    } else {
+      const value = graph.activation('picture', [1, 3, size, size], 'f32');
+      const into = { value, part: { start: 0, of: 1 } };
+      const pixels = graph.input('pixels', [1, width * height], 'u32');
+      resample(graph, pixels, { ...crop, format: 'RGBA', fullRange: false, width, height, into });
+      graph.keep('picture', value);
+    }
+    const wrongDevice = await miscompiling(name, right, wrong);
+    const check = new SelfCheck(wrongDevice);
+    await expect(check.rightPlan(graph)).rejects.toMatchObject({
+      code: 'unsupported',
+      message: expect.stringMatching(/no kernel for resample is right .*resample-\w+ \w+: .*off by/),
+    });
+    // with bytes both kernels are meant: what lies between them is seen by the second alone
+    expect(check.dropped.map(({ kernel }) => kernel.split(' ')[0])).toContain(name);
+    wrongDevice.dispose();
+  });
 });
