@@ -52,7 +52,7 @@ afterAll(() => {
 
 async function begin(step: Step): Promise<Stage> {
   const stage: Stage = { faulty, material, stam: undefined, stream: undefined };
-  if (!step.loads) stage.stam = await load(stage);
+  if (!step.loads) stage.stam = await load(stage, { selfCheck: step.selfCheck ?? false });
   await step.setUp?.(stage);
   return stage;
 }
@@ -87,8 +87,10 @@ function expectedOf(step: Step, { call, kind, ending }: Case): string[] {
   if (step.name.startsWith('encode') && kind === 'invalid') return ["the app's finish()"];
   if (ending) return [{ aborted: 'AbortError', disposed: 'disposed', lost: 'device-lost' }[ending], 'right'];
   if (kind === 'lost') return ['device-lost'];
-  if (call === 'createBuffer' && kind !== 'invalid') return ['out-of-memory'];
-  if (/^create(ShaderModule|BindGroupLayout|ComputePipelineAsync)$/.test(call)) return ['shader'];
+  if (/^create(Buffer|Texture)$/.test(call) && kind !== 'invalid') return ['out-of-memory'];
+  if (/^create(ShaderModule|BindGroupLayout|ComputePipelineAsync)$/.test(call)) {
+    return step.selfCheck ? ['shader', 'right'] : ['shader'];
+  }
   return ['limit'];
 }
 
@@ -148,6 +150,7 @@ async function inject(step: Step, one: Case): Promise<void> {
   if (ending === 'disposed') {
     expect(await outcomeOf(step, step.act(stage)), what).toBe('disposed');
   } else {
+    if (step.loads && outcome === 'right') end(stage);
     // a call that went well has done its part, a stream's last frame for instance
     if (before !== faulty || outcome === 'right') await step.setUp?.(stage);
     expect(await outcomeOf(step, step.act(stage)), `${what}: the next call`).toBe('right');

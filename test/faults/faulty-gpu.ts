@@ -4,6 +4,7 @@
 /** Calls of WebGPU that can be made to fail. */
 export type GpuCall =
   | 'createBuffer'
+  | 'createTexture'
   | 'writeBuffer'
   | 'createShaderModule'
   | 'createBindGroupLayout'
@@ -24,6 +25,7 @@ export type FaultKind = 'invalid' | 'out of memory' | 'throws' | 'rejects' | 'st
 /** The faults that each call can have. */
 export const faultsOf: Readonly<Record<GpuCall, readonly FaultKind[]>> = {
   createBuffer: ['out of memory', 'throws', 'invalid', 'lost'],
+  createTexture: ['out of memory', 'invalid', 'lost'],
   writeBuffer: ['throws', 'lost'],
   createShaderModule: ['invalid', 'lost'],
   createBindGroupLayout: ['invalid'],
@@ -123,7 +125,12 @@ export class FaultyGpu {
       return buffer;
     });
     this.#replace(gpu, 'createTexture', (create) => (descriptor: GPUTextureDescriptor) => {
-      return this.#track(create(descriptor));
+      const kind = this.#meet('createTexture');
+      if (kind === 'out of memory') {
+        this.#tell('out-of-memory', new GPUOutOfMemoryError('injected'));
+        return this.#track(this.#silently(() => create({ ...descriptor, usage: 0 })));
+      }
+      return this.#track(create(kind === 'invalid' ? { ...descriptor, usage: 0 } : descriptor));
     });
     this.#replace(gpu, 'createQuerySet', (create) => (descriptor: GPUQuerySetDescriptor) => {
       return this.#track(create(descriptor));

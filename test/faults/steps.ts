@@ -35,6 +35,8 @@ export interface Step {
   /** Whether it begins without a model. */
   readonly loads?: boolean;
   readonly takesSignal: boolean;
+  /** Whether its model checks its kernels, and takes others in place of some that are refused. */
+  readonly selfCheck?: boolean;
   /** Whether a device is lost at each of its calls, or at one only, because a new device takes long to compile for. */
   readonly thorough?: boolean;
   setUp?(stage: Stage): Promise<void>;
@@ -63,7 +65,7 @@ export async function openMaterial(gpu: GPUDevice): Promise<Material> {
   return material;
 }
 
-/** Without the self-check, which compiles another kernel in place of one that is refused; its own tests make it fail. */
+/** Without the self-check unless told: it takes time, and compiles another kernel in place of one that is refused. */
 export const load = ({ faulty, material }: Stage, options: LoadCheckpointOptions = {}): Promise<Stam> =>
   loadStam(material.weights, { device: faulty.gpu, dtype: 'f32', tune: 'off', selfCheck: false, ...options });
 
@@ -172,6 +174,33 @@ const known = (logits: Float32Array): Verify => {
   return async () => logits;
 };
 
+const checking = (selfCheck: boolean) => (selfCheck ? ' with the self-check' : '');
+
+const loading = (selfCheck: boolean): Step => ({
+  name: `loadStam${checking(selfCheck)}`,
+  loads: true,
+  takesSignal: true,
+  selfCheck,
+  thorough: !selfCheck,
+  async act(stage, signal) {
+    stage.stam = await load(stage, { signal, selfCheck });
+    return () => modelOf(stage).logits(stage.material.frames[0]);
+  },
+  expected: ofFrames,
+});
+
+const preparing = (selfCheck: boolean): Step => ({
+  name: `prepare(pictures)${checking(selfCheck)}`,
+  takesSignal: false,
+  selfCheck,
+  act: (stage) =>
+    withTextures(stage, async (pictures) => {
+      await modelOf(stage).prepare({ pictures });
+      return () => withTextures(stage, async (textures) => readLogits(stage, await encode(stage, textures, 1), 1));
+    }),
+  expected: ofPictures,
+});
+
 const pushing = (kind: 'floats' | 'decoded'): Step => ({
   name: `stream.push(${kind})`,
   takesSignal: true,
@@ -185,17 +214,8 @@ const pushing = (kind: 'floats' | 'decoded'): Step => ({
 });
 
 export const steps: readonly Step[] = [
-  {
-    name: 'loadStam',
-    loads: true,
-    takesSignal: true,
-    thorough: true,
-    async act(stage, signal) {
-      stage.stam = await load(stage, { signal });
-      return () => modelOf(stage).logits(stage.material.frames[0]);
-    },
-    expected: ofFrames,
-  },
+  loading(false),
+  loading(true),
   {
     name: 'logits(floats)',
     takesSignal: true,
@@ -268,16 +288,8 @@ export const steps: readonly Step[] = [
     },
     expected: ({ logits }) => logits[1],
   },
-  {
-    name: 'prepare(pictures)',
-    takesSignal: false,
-    act: (stage) =>
-      withTextures(stage, async (pictures) => {
-        await modelOf(stage).prepare({ pictures });
-        return () => withTextures(stage, async (textures) => readLogits(stage, await encode(stage, textures, 1), 1));
-      }),
-    expected: ofPictures,
-  },
+  preparing(false),
+  preparing(true),
   {
     name: 'encode(textures)',
     takesSignal: false,
