@@ -7,7 +7,7 @@ import { randomOf } from '../fuzz/random.ts';
 import { Soak } from './soak.ts';
 
 /** What may be more at the end than after the warm-up, in bytes: JavaScript's memory, and the process's with all drivers. */
-const bounds = { javascript: 16e6, resident: 256e6 };
+const bounds = { javascript: 16e6, resident: 128e6 };
 
 const text = { type: 'string' } as const;
 const { values } = parseArgs({ options: { minutes: text, seed: text, adapter: text } });
