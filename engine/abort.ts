@@ -1,4 +1,4 @@
-// Waiting that somebody may end: by an AbortSignal of the caller's, or of what is being disposed of.
+// Waiting: that somebody may end, by an AbortSignal of the caller's or of what is being disposed of, and for one's turn.
 
 /** What `work` settles with, or the reason of the first signal that is aborted before. The work is left to itself then. */
 export function unlessAborted<T>(work: Promise<T>, ...signals: readonly (AbortSignal | undefined)[]): Promise<T> {
@@ -51,4 +51,12 @@ export function whenAborted(signal: AbortSignal, tell: () => void): () => void {
   const everyone = all;
   everyone.add(tell);
   return () => everyone.delete(tell);
+}
+
+/**
+ * Settles when both have, whatever becomes of them, and keeps neither's result: a queue whose every link held the one before would hold
+ * the results of all time.
+ */
+export async function bothOver(one: Promise<unknown>, other: Promise<unknown>): Promise<void> {
+  await Promise.allSettled([one, other]);
 }

@@ -1,6 +1,6 @@
 // A network with its weights on a device: a program for any number of videos, and the queue of runs. What a network is fed is its own
 // model's to know.
-import { madeUnlessAborted, unlessAborted, whenAborted } from '../engine/abort.ts';
+import { bothOver, madeUnlessAborted, unlessAborted, whenAborted } from '../engine/abort.ts';
 import type { Device } from '../engine/device.ts';
 import type { StorageType } from '../engine/dtype.ts';
 import { StamError, throwIfAborted } from '../engine/errors.ts';
@@ -86,7 +86,7 @@ export class Network {
   readonly #passing = new Set<Program>();
   #loadTimes: LoadTimes = { tuneMs: 0, uploadMs: 0, compileMs: 0, checkMs: 0, totalMs: 0 };
   /** Settles when the runs asked for so far are submitted: the GPU takes them in order. */
-  #submitted: Promise<unknown> = Promise.resolve();
+  #submitted: Promise<void> = Promise.resolve();
   /** Runs that are not over; each settles when its run is, whatever its outcome. */
   readonly #inFlight: Promise<unknown>[] = [];
   readonly #disposal = new AbortController();
@@ -213,7 +213,7 @@ export class Network {
       turn.then(() => this.#submit(feed, options)),
       options.signal,
     );
-    this.#submitted = Promise.allSettled([this.#submitted, submitted]);
+    this.#submitted = bothOver(this.#submitted, submitted);
     const work = submitted.then(async ({ outputs: reading }) => {
       const outputs = await reading;
       if (!options.keep) expectFinite(outputs, this.storage);

@@ -1,6 +1,6 @@
 // A video without an end: the features of its last F frames are kept, so that a new frame costs one pass of the spatial transformer and a
 // prediction one of the temporal. STAM's frames do not look at each other before that.
-import { unlessAborted } from '../engine/abort.ts';
+import { bothOver, unlessAborted } from '../engine/abort.ts';
 import type { Device } from '../engine/device.ts';
 import type { StorageType } from '../engine/dtype.ts';
 import { storageBytes } from '../engine/dtype.ts';
@@ -37,7 +37,7 @@ export class FrameStream {
   readonly #ordered: GPUBuffer;
   readonly #rowBytes: number;
   #pushed = 0;
-  #queue: Promise<unknown> = Promise.resolve();
+  #queue: Promise<void> = Promise.resolve();
   readonly #disposal = new AbortController();
 
   private constructor(parts: StreamParts) {
@@ -154,7 +154,7 @@ export class FrameStream {
   #inOrder<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     const before = this.#queue;
     const result = this.#unlessOver(before, signal).then(work);
-    this.#queue = Promise.allSettled([before, result]);
+    this.#queue = bothOver(before, result);
     return result;
   }
 
