@@ -251,20 +251,26 @@ export class Network {
     this.#weights.dispose();
   }
 
-  /** Settles when everything is submitted, or, with `keep`, about to be; nobody has to wait for the outputs. */
+  /** Settles when everything is submitted, after which `inputs` may be others; nobody has to wait for the outputs. */
   async #submit(feed: Feed, { keep, ...options }: NetworkRunOptions): Promise<{ readonly outputs: Promise<Outputs> }> {
     this.check();
     throwIfAborted(options.signal);
     const { videos, inputs } = await feed(options.signal);
     if (!keep) return await (await this.#program(videos)).submit(inputs, options);
     const program = await this.createProgram(this.#planner.graph(videos, keep), options.signal);
-    this.#passing.add(program);
-    const outputs = program.run(inputs, options).finally(() => {
+    const release = () => {
       this.#passing.delete(program);
       program.dispose();
-    });
-    outputs.catch(ignore);
-    return { outputs };
+    };
+    this.#passing.add(program);
+    try {
+      const outputs = (await program.submit(inputs, options)).outputs.finally(release);
+      outputs.catch(ignore);
+      return { outputs };
+    } catch (error) {
+      release();
+      throw error;
+    }
   }
 
   #program(videos: number, known?: Plan): Promise<Program> {

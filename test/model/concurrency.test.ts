@@ -2,11 +2,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Device, requiredDevice } from '../../engine/device.ts';
 import { requestNodeAdapter } from '../../engine/node-adapter.ts';
-import { unit } from '../../loaders/synthetic.ts';
+import { openSynthetic, unit } from '../../loaders/synthetic.ts';
 import type { LoadCheckpointOptions, Stam, StamStream } from '../../model/load.ts';
 import { loadStam } from '../../model/load.ts';
 import type { DecodedFrames } from '../../model/preprocess.ts';
 import { StamModel } from '../../model/stam-model.ts';
+import { weightShapes } from '../../model/weights.ts';
 import { FaultyGpu } from '../faults/faulty-gpu.ts';
 import { smallestConfig, smallestWeights } from './fixtures.ts';
 
@@ -108,6 +109,24 @@ describe('calls that overlap', () => {
     for (const call of calls.slice(1, 3)) expect(call).toMatchObject({ reason: { code: 'bad-input' } });
     expect(calls[3]).toMatchObject({ value: ofVideos[1] });
     stam.dispose();
+    await expectClean();
+  });
+
+  test('read their own pictures, also where one gives activations in many passes', async () => {
+    const config = { ...smallestConfig, frames: 6 };
+    const weights = openSynthetic(2, weightShapes(config));
+    const options = { dtype: 'f32', tune: 'off', framesPerPass: 1 } as const;
+    const model = await StamModel.load(await Device.adopt(device.gpu), config, weights, options);
+    const shot = (seed: number): DecodedFrames => {
+      const data = Uint8Array.from(unit(seed, 'pixels', 6 * 20 * 18 * 3), (value) => value * 256);
+      return { width: 20, height: 18, data };
+    };
+    const alone = [(await model.run([shot(0)])).get('logits'), (await model.run([shot(1)])).get('logits')];
+    expect(alone[0]).not.toEqual(alone[1]);
+    const keep = (name: string) => name === 'norm';
+    const together = await Promise.all([model.run([shot(0)], { keep }), model.run([shot(1)]), model.run([shot(0)])]);
+    expect(together.map((outputs) => outputs.get('logits'))).toEqual([alone[0], alone[1], alone[0]]);
+    model.dispose();
     await expectClean();
   });
 
