@@ -18,10 +18,11 @@ export async function launchChromium(...switches: readonly string[]): Promise<Br
     args: [
       '--enable-unsafe-webgpu', // WebGPU is off on Linux without a driver that Chromium trusts
       '--use-webgpu-adapter=swiftshader',
-      // the rest of the GPU process on Vulkan too: with its OpenGL it crashes when a frame of video is to become a texture
+      // the rest of the GPU process on Vulkan too: with its OpenGL it crashes when a frame of video is to become a texture. ANGLE by the name
+      // of its own driver: as `vulkan` it wants surfaces, which only a machine with other drivers has
       '--enable-features=Vulkan',
       '--use-vulkan=swiftshader',
-      '--use-angle=vulkan',
+      '--use-angle=swiftshader',
       ...switches,
     ],
     env: {
