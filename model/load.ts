@@ -201,7 +201,7 @@ class LoadedStam implements Stam {
   async logits(frames: StamFrames, { signal, colors }: RunStamOptions = {}): Promise<Float32Array<ArrayBuffer>> {
     const { inputs, model } = this.#parts;
     throwIfAborted(signal);
-    const reading = inputs.of(frames, colors);
+    const reading = inputs.of(frames, colors, signal);
     const { input, release } = await madeUnlessAborted(reading, (made) => made.release(), signal);
     try {
       return (await model.run(input, { signal })).get('logits') ?? new Float32Array();

@@ -12,6 +12,7 @@ import { Program } from '../engine/program.ts';
 import type { Outputs } from '../engine/read-back.ts';
 import type { DroppedKernel, SelfCheckOptions } from '../engine/self-check.ts';
 import { elementCount } from '../engine/shape.ts';
+import { SharedWork } from '../engine/shared-work.ts';
 import type { TextStore } from '../engine/text-store.ts';
 import { chooseTuned } from '../engine/tuned.ts';
 import type { TuneMode, TuningOutcome } from '../engine/tuning.ts';
@@ -79,7 +80,7 @@ export class Network {
   readonly #planner: NetworkPlanner;
   readonly #weights: Weights;
   readonly #notices: readonly string[];
-  readonly #programs = new Map<number, Promise<Program>>();
+  readonly #programs = new Map<number, SharedWork<Program>>();
   /** Those that are made. */
   readonly #ready = new Map<number, Program>();
   /** Those of runs that keep activations. */
@@ -143,7 +144,7 @@ export class Network {
       const network = new Network(planner, tuning, weights, notices);
       try {
         const plan = await unlessAborted(planned, signal);
-        await unlessAborted(network.#program(videos, plan), signal);
+        await network.#program(videos, signal, plan);
         throwIfAborted(signal);
       } catch (error) {
         network.dispose();
@@ -184,7 +185,7 @@ export class Network {
   /** The program for V videos; it is made when first asked for and kept. */
   program(videos: number): Promise<Program> {
     this.check();
-    return unlessAborted(this.#program(videos), this.disposal);
+    return this.#program(videos);
   }
 
   /** The program for V videos if it has been made. */
@@ -243,7 +244,7 @@ export class Network {
     this.#disposal.abort(reason);
     for (const program of this.#passing) program.dispose();
     for (const program of this.#programs.values()) {
-      program.then(
+      program.outcome.then(
         (made) => made.dispose(),
         () => undefined,
       );
@@ -256,7 +257,7 @@ export class Network {
     this.check();
     throwIfAborted(options.signal);
     const { videos, inputs } = await feed(options.signal);
-    if (!keep) return await (await this.#program(videos)).submit(inputs, options);
+    if (!keep) return await (await this.#program(videos, options.signal)).submit(inputs, options);
     const program = await this.createProgram(this.#planner.graph(videos, keep), options.signal);
     const release = () => {
       this.#passing.delete(program);
@@ -273,20 +274,21 @@ export class Network {
     }
   }
 
-  #program(videos: number, known?: Plan): Promise<Program> {
+  #program(videos: number, signal?: AbortSignal, known?: Plan): Promise<Program> {
     this.check();
-    let program = this.#programs.get(videos);
-    if (!program) {
-      program = known
-        ? Program.create(this.device, known, this.#weights)
-        : this.createProgram(this.#planner.graph(videos));
-      program.then(
-        (made) => this.#ready.set(videos, made),
-        () => this.#programs.delete(videos),
-      );
-      this.#programs.set(videos, program);
-    }
-    return program;
+    const before = this.#programs.get(videos);
+    if (before && !before.isGivenUp) return before.wait(signal, this.disposal);
+    const program = new SharedWork((end) =>
+      known ? Program.create(this.device, known, this.#weights) : this.createProgram(this.#planner.graph(videos), end),
+    );
+    program.outcome.then(
+      (made) => this.#ready.set(videos, made),
+      () => {
+        if (this.#programs.get(videos) === program) this.#programs.delete(videos);
+      },
+    );
+    this.#programs.set(videos, program);
+    return program.wait(signal, this.disposal);
   }
 }
 

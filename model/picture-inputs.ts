@@ -31,6 +31,7 @@ export class PictureInputs {
   async of(
     frames: ModelInput | readonly PictureSource[],
     colors: ColorMode = 'exact',
+    signal?: AbortSignal,
   ): Promise<{ input: ModelInput; release: () => void }> {
     if (!isPictures(frames)) return { input: frames, release: () => undefined };
     const videos = this.videosIn(frames);
@@ -45,7 +46,7 @@ export class PictureInputs {
     const buffer = await this.#make(videos);
     const release = () => this.#device.memory.destroy(buffer);
     try {
-      await this.#reader.read(frames, buffer);
+      await this.#reader.read(frames, buffer, signal);
       return { input: buffer, release };
     } catch (error) {
       release();

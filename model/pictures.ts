@@ -49,11 +49,11 @@ export class PictureReader {
    * Reads pictures into `into`, [pictures, 3, S, S] in rowLayout, each as it is when its turn has come, and submits that. Throws bad-input
    * for a picture without pixels, and for one that the browser does not give away.
    */
-  async read(sources: readonly PictureSource[], into: GPUBuffer): Promise<void> {
+  async read(sources: readonly PictureSource[], into: GPUBuffer, signal?: AbortSignal): Promise<void> {
     const { gpu } = this.#device;
     const scopes: Promise<void>[] = [];
     for (const [i, source] of sources.entries()) {
-      const ready = await this.#prepare(source);
+      const ready = await this.#prepare(source, signal);
       const { accepted } = this.#device.scoped('picture', () => {
         const encoder = gpu.createCommandEncoder({ label: 'stam: picture' });
         this.#record(encoder, source, { ready, into, picture: i, scratch: 0 });
@@ -94,15 +94,16 @@ export class PictureReader {
     this.#ready.dispose();
   }
 
-  async #prepare(source: PictureSource): Promise<Ready> {
+  async #prepare(source: PictureSource, signal?: AbortSignal): Promise<Ready> {
     const [width, height] = sizeOf(source);
     if (!(width > 0 && height > 0)) {
       throw new StamError('bad-input', { where: 'picture', problem: 'it has no pixels', got: `${width}x${height}` });
     }
-    return await this.#ready.get(keyOf(source), () => this.#make(width, height, isVideo(source)));
+    const make = (end: AbortSignal) => this.#make([width, height], isVideo(source), end);
+    return await this.#ready.get(keyOf(source), make, signal);
   }
 
-  async #make(width: number, height: number, external: boolean): Promise<Ready> {
+  async #make([width, height]: readonly [number, number], external: boolean, signal: AbortSignal): Promise<Ready> {
     const { size } = this.#recipe;
     const axes = cropAxes(width, height, this.#recipe);
     const across = resampleTaps(axes.across, 4 * quads(size));
@@ -117,7 +118,7 @@ export class PictureReader {
       external,
     });
     graph.keep('picture', output);
-    const program = await this.#makeProgram(graph);
+    const program = await this.#makeProgram(graph, signal);
     try {
       return { program, buffers: await this.#tables(program.plan, { across, down }), scratch: [] };
     } catch (error) {

@@ -86,7 +86,7 @@ interface Ready {
 const maxKept = 4;
 
 /** A program of a graph without weights, on a device, of kernels that are right there. It is the caller's. */
-export type MakeProgram = (graph: Graph) => Promise<Program>;
+export type MakeProgram = (graph: Graph, signal?: AbortSignal) => Promise<Program>;
 
 /** Makes [F, 3, S, S] of decoded pictures on a device. */
 export class Preprocessor {
@@ -105,8 +105,10 @@ export class Preprocessor {
    */
   async submit(video: DecodedFrames, frames: number, signal?: AbortSignal): Promise<GPUBuffer> {
     const pictures = checkPictures(video, frames);
-    const { program, inputs } = await this.#ready.get(JSON.stringify(pictures), () =>
-      prepare(this.#makeProgram, this.#recipe, pictures),
+    const { program, inputs } = await this.#ready.get(
+      JSON.stringify(pictures),
+      (end) => prepare((graph) => this.#makeProgram(graph, end), this.#recipe, pictures),
+      signal,
     );
     const pixels = rowLayoutBytes(video.data, frames);
     const { accepted } = await program.execute({ ...inputs, pixels }, { signal });

@@ -1,8 +1,9 @@
 // A few things that are dear to make, by key: those that were used last.
 import { StamError } from '../engine/errors.ts';
+import { SharedWork } from '../engine/shared-work.ts';
 
 interface Kept<T> {
-  readonly making: Promise<T>;
+  readonly making: SharedWork<T>;
   /** Once it is made. */
   made: T | undefined;
 }
@@ -20,14 +21,18 @@ export class RecentlyUsed<T> {
     this.#release = release;
   }
 
-  /** The thing of this key, made if it is not kept. One whose making fails is not kept. Throws disposed. */
-  async get(key: string, make: () => Promise<T>): Promise<T> {
+  /**
+   * The thing of this key, made if it is not kept. One whose making fails, or for which nobody waits any more, is not kept. Throws disposed,
+   * and the reason of a signal that is aborted before it is made.
+   */
+  async get(key: string, make: (signal: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
     if (this.#disposed) throw new StamError('disposed', { where: 'pictures', problem: 'the model was disposed of' });
-    const kept = this.#kept.get(key) ?? this.#begin(key, make());
+    const known = this.#kept.get(key);
+    const kept = known && !known.making.isGivenUp ? known : this.#begin(key, make);
     this.#touch(key, kept);
     const [oldest] = this.#kept.keys();
     if (this.#kept.size > this.#most) this.#drop(oldest);
-    return await kept.making;
+    return await kept.making.wait(signal);
   }
 
   /** The thing of this key if it is there. */
@@ -43,9 +48,9 @@ export class RecentlyUsed<T> {
     for (const key of [...this.#kept.keys()]) this.#drop(key);
   }
 
-  #begin(key: string, making: Promise<T>): Kept<T> {
-    const kept: Kept<T> = { making, made: undefined };
-    making.then(
+  #begin(key: string, make: (signal: AbortSignal) => Promise<T>): Kept<T> {
+    const kept: Kept<T> = { making: new SharedWork(make), made: undefined };
+    kept.making.outcome.then(
       (value) => {
         kept.made = value;
       },
@@ -64,6 +69,6 @@ export class RecentlyUsed<T> {
   #drop(key: string): void {
     const kept = this.#kept.get(key);
     this.#kept.delete(key);
-    kept?.making.then(this.#release, () => undefined);
+    kept?.making.outcome.then(this.#release, () => undefined);
   }
 }

@@ -32,7 +32,7 @@ export class StamModel extends NetworkModel {
   readonly config: StamConfig;
   /** What becomes of pictures. */
   readonly recipe: CropRecipe;
-  readonly #makeProgram: MakeProgram = (graph) => this.network.createProgram(graph);
+  readonly #makeProgram: MakeProgram = (graph, signal) => this.network.createProgram(graph, signal);
   readonly #preprocessor: Preprocessor;
   /** Where the preprocessed videos of a batch come together: [V F, 3, S, S]. */
   #batch: GPUBuffer | undefined;

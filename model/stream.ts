@@ -146,7 +146,7 @@ export class FrameStream {
       return this.#frame;
     }
     if (isDecoded(frame)) return await preprocessor.submit(frame, 1, signal);
-    await reader.read([frame], this.#frame);
+    await reader.read([frame], this.#frame, signal);
     return this.#frame;
   }
 

@@ -189,6 +189,15 @@ const loading = (selfCheck: boolean): Step => ({
   expected: ofFrames,
 });
 
+const reading = (selfCheck: boolean): Step => ({
+  name: `logits(decoded)${checking(selfCheck)}`,
+  takesSignal: true,
+  selfCheck,
+  thorough: !selfCheck,
+  act: async (stage, signal) => known(await modelOf(stage).logits([stage.material.pictures], { signal })),
+  expected: ofPictures,
+});
+
 const preparing = (selfCheck: boolean): Step => ({
   name: `prepare(pictures)${checking(selfCheck)}`,
   takesSignal: false,
@@ -235,13 +244,8 @@ export const steps: readonly Step[] = [
       known(await withBuffer(stage, 1, (buffer) => modelOf(stage).logits(buffer, { signal }))),
     expected: ofFrames,
   },
-  {
-    name: 'logits(decoded)',
-    takesSignal: true,
-    thorough: true,
-    act: async (stage, signal) => known(await modelOf(stage).logits([stage.material.pictures], { signal })),
-    expected: ofPictures,
-  },
+  reading(false),
+  reading(true),
   {
     name: 'classify(textures)',
     takesSignal: true,
