@@ -2,7 +2,7 @@
 // needs too: no browser, driver, display or font of the machine's is asked for.
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
 import path from 'node:path';
@@ -27,6 +27,7 @@ export async function launchChromium(...switches: readonly string[]): Promise<Br
     ],
     env: {
       ...process.env,
+      FONTCONFIG_FILE: path.join(folder, 'fonts.conf'), // without any font Chromium crashes at the first text
       // libnss3, libnspr4 and libexpat, which small machines lack; the package's everywhere, so that the test is the same everywhere
       LD_LIBRARY_PATH: [path.join(folder, 'al2023', 'lib'), process.env['LD_LIBRARY_PATH']].filter(Boolean).join(':'),
     },
@@ -40,19 +41,28 @@ async function unpackChromium(): Promise<string> {
   const { version } = JSON.parse(text) as { version: string };
   // in the user's own cache and not in a shared temporary folder: code is run from there
   const cache = process.env['XDG_CACHE_HOME'] ?? path.join(homedir(), '.cache');
-  const folder = path.join(cache, 'stam-webgpu', `chromium-${version}`);
+  const folder = path.join(cache, 'stam-webgpu', `headless-chromium-${version}`);
   if (existsSync(folder)) return folder;
   const partial = `${folder}.${randomUUID()}`;
   await mkdir(partial, { recursive: true, mode: 0o700 });
   try {
     // the package unpacks into the temporary folder, and its libraries only where it takes the machine for Amazon's
     await withEnvironment({ TMPDIR: partial, AWS_EXECUTION_ENV: 'nodejs20.x' }, () => packaged.executablePath());
+    await writeFile(path.join(partial, 'fonts.conf'), fontsIn(path.join(folder, 'fonts')));
     await rename(partial, folder);
   } catch (error) {
     await rm(partial, { recursive: true, force: true });
     if (!existsSync(folder)) throw error; // else another process was first
   }
   return folder;
+}
+
+/** Tells fontconfig of the package's own fonts, and where it may write. */
+function fontsIn(fonts: string): string {
+  return `<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig><dir>${fonts}</dir><cachedir>${path.join(fonts, 'cache')}</cachedir></fontconfig>
+`;
 }
 
 /** Runs `work` with these environment variables, and puts back what they were. */
