@@ -12,7 +12,6 @@ import { Program } from '../engine/program.ts';
 import type { Outputs } from '../engine/read-back.ts';
 import type { DroppedKernel, SelfCheckOptions } from '../engine/self-check.ts';
 import { elementCount } from '../engine/shape.ts';
-import { SharedWork } from '../engine/shared-work.ts';
 import type { TextStore } from '../engine/text-store.ts';
 import { chooseTuned } from '../engine/tuned.ts';
 import type { TuneMode, TuningOutcome } from '../engine/tuning.ts';
@@ -20,6 +19,7 @@ import { obtainTuning } from '../engine/tuning.ts';
 import type { TensorSource } from '../engine/weights.ts';
 import { Weights } from '../engine/weights.ts';
 import type { DType, NetworkPlanner } from './planner.ts';
+import { RecentlyUsed } from './recently-used.ts';
 
 /** What loading is at: bytes of weights read, problems tuned, bytes of weights in GPU memory, or pipelines compiled. */
 export interface LoadProgress {
@@ -80,9 +80,8 @@ export class Network {
   readonly #planner: NetworkPlanner;
   readonly #weights: Weights;
   readonly #notices: readonly string[];
-  readonly #programs = new Map<number, SharedWork<Program>>();
-  /** Those that are made. */
-  readonly #ready = new Map<number, Program>();
+  /** By their number of videos; all are kept. */
+  readonly #programs = new RecentlyUsed<Program>(Number.POSITIVE_INFINITY, (program) => program.dispose());
   /** Those of runs that keep activations. */
   readonly #passing = new Set<Program>();
   #loadTimes: LoadTimes = { tuneMs: 0, uploadMs: 0, compileMs: 0, checkMs: 0, totalMs: 0 };
@@ -191,7 +190,7 @@ export class Network {
   /** The program for V videos if it has been made. */
   readyProgram(videos: number): Program | undefined {
     this.check();
-    return this.#ready.get(videos);
+    return this.#programs.ready(`${videos}`);
   }
 
   /** A program of another graph on these weights, which is the caller's to dispose of. */
@@ -243,12 +242,7 @@ export class Network {
     if (this.disposal.aborted) return;
     this.#disposal.abort(reason);
     for (const program of this.#passing) program.dispose();
-    for (const program of this.#programs.values()) {
-      program.outcome.then(
-        (made) => made.dispose(),
-        () => undefined,
-      );
-    }
+    this.#programs.dispose();
     this.#weights.dispose();
   }
 
@@ -276,19 +270,9 @@ export class Network {
 
   #program(videos: number, signal?: AbortSignal, known?: Plan): Promise<Program> {
     this.check();
-    const before = this.#programs.get(videos);
-    if (before && !before.isGivenUp) return before.wait(signal, this.disposal);
-    const program = new SharedWork((end) =>
-      known ? Program.create(this.device, known, this.#weights) : this.createProgram(this.#planner.graph(videos), end),
-    );
-    program.outcome.then(
-      (made) => this.#ready.set(videos, made),
-      () => {
-        if (this.#programs.get(videos) === program) this.#programs.delete(videos);
-      },
-    );
-    this.#programs.set(videos, program);
-    return program.wait(signal, this.disposal);
+    const make = (end: AbortSignal) =>
+      known ? Program.create(this.device, known, this.#weights) : this.createProgram(this.#planner.graph(videos), end);
+    return this.#programs.get(`${videos}`, make, signal, this.disposal);
   }
 }
 

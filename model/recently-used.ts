@@ -25,14 +25,18 @@ export class RecentlyUsed<T> {
    * The thing of this key, made if it is not kept. One whose making fails, or for which nobody waits any more, is not kept. Throws disposed,
    * and the reason of a signal that is aborted before it is made.
    */
-  async get(key: string, make: (signal: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
+  async get(
+    key: string,
+    make: (signal: AbortSignal) => Promise<T>,
+    ...signals: readonly (AbortSignal | undefined)[]
+  ): Promise<T> {
     if (this.#disposed) throw new StamError('disposed', { where: 'pictures', problem: 'the model was disposed of' });
     const known = this.#kept.get(key);
     const kept = known && !known.making.isGivenUp ? known : this.#begin(key, make);
     this.#touch(key, kept);
     const [oldest] = this.#kept.keys();
     if (this.#kept.size > this.#most) this.#drop(oldest);
-    return await kept.making.wait(signal);
+    return await kept.making.wait(...signals);
   }
 
   /** The thing of this key if it is there. */

@@ -9,7 +9,7 @@ import { rowLayout } from '../engine/layout.ts';
 import { quads } from '../engine/shape.ts';
 import { formatTexts, type PixelFormat, pictureBytes } from './pixels.ts';
 import columnsSource from './resample-columns.wgsl';
-import { resampledRow, rgbOf } from './resample-definitions.ts';
+import { type RgbOf, resampledRow, rgbOf } from './resample-definitions.ts';
 import rowsSource from './resample-rows.wgsl';
 import { resampleTaps, rowsRead, type Taps } from './resample-taps.ts';
 import textureSource from './resample-texture.wgsl';
@@ -175,19 +175,22 @@ export function resample(graph: Graph, pixels: AnyValue, options: ResampleOption
 
 /** A picture for the self-check, made smaller by a fourth and cropped. Its sizes are odd: chroma is cut at its edges. */
 const small = { width: 11, height: 9, size: 5 };
-const smallAcross = resampleTaps({ from: small.width, to: 8, first: 2 }, 4 * quads(small.size));
-const smallDown = resampleTaps({ from: small.height, to: 7, first: 0 }, small.size);
 
-function smallCrop(graph: Graph): Crop {
+/** Its crop: in a graph, in memory, and as the definition of what comes of such pixels. */
+function smallCrop() {
+  const across = resampleTaps({ from: small.width, to: 8, first: 2 }, 4 * quads(small.size));
+  const down = resampleTaps({ from: small.height, to: 7, first: 0 }, small.size);
   return {
-    name: 'resample',
-    across: { taps: smallAcross, table: tapsInput(graph, 'across', smallAcross) },
-    down: { taps: smallDown, table: tapsInput(graph, 'down', smallDown) },
-    levels: graph.input('levels', [256], 'f32'),
+    declare: (graph: Graph): Crop => ({
+      name: 'resample',
+      across: { taps: across, table: tapsInput(graph, 'across', across) },
+      down: { taps: down, table: tapsInput(graph, 'down', down) },
+      levels: graph.input('levels', [256], 'f32'),
+    }),
+    inputs: { across: tapsWords(across), down: tapsWords(down), levels: byteLevels() },
+    row: (rgb: RgbOf) => resampledRow(rgb, across, down, small.size),
   };
 }
-
-const cropInputs = () => ({ across: tapsWords(smallAcross), down: tapsWords(smallDown), levels: byteLevels() });
 
 /** A white third, then bytes without an order, by Knuth's multiplicative hash. */
 const noise = (words: number) =>
@@ -195,30 +198,32 @@ const noise = (words: number) =>
 
 /** Both kernels of resample() in turn: what lies between them are no floats. */
 function bytesCheck(format: PixelFormat, fullRange: boolean): NodeCheck {
+  const crop = smallCrop();
   const words = Math.ceil(pictureBytes(format, small.width, small.height) / 4);
   const pixels = noise(4 * quads(words));
   const rgb = rgbOf(new Uint8Array(pixels.buffer), { ...small, format, fullRange });
   return {
-    given: { inputs: { ...cropInputs(), pixels } },
+    given: { inputs: { ...crop.inputs, pixels } },
     build: (graph) => {
       const value = graph.activation('frames', [1, 3, small.size, small.size], 'f32');
       const into = { value, part: { start: 0, of: 1 } };
       const input = graph.input('pixels', [1, words], 'u32');
-      resample(graph, input, { ...smallCrop(graph), ...small, format, fullRange, into });
+      resample(graph, input, { ...crop.declare(graph), ...small, format, fullRange, into });
       return value;
     },
-    row: resampledRow(rgb, smallAcross, smallDown, small.size),
+    row: crop.row(rgb),
   };
 }
 
 function textureCheck(): NodeCheck {
+  const crop = smallCrop();
   const { width, height, size } = small;
   const data = new Uint8Array(noise(width * height).buffer);
   const rgb = rgbOf(data, { ...small, format: 'RGBA', fullRange: false });
   return {
-    given: { inputs: cropInputs(), textures: { image: { width, height, data } } },
+    given: { inputs: crop.inputs, textures: { image: { width, height, data } } },
     build: (graph) =>
-      resampleTexture(graph, graph.texture('image', width, height), { ...smallCrop(graph), size, external: false }),
-    row: resampledRow(rgb, smallAcross, smallDown, size),
+      resampleTexture(graph, graph.texture('image', width, height), { ...crop.declare(graph), size, external: false }),
+    row: crop.row(rgb),
   };
 }
