@@ -106,11 +106,15 @@ export interface Stam {
   /**
    * Records one forward of V videos (1) into the caller's encoder and returns the buffer of logits, [V, classes] in float32, each row
    * padded to a multiple of four. Nothing is submitted or read back. `frames` is a buffer as StamFrames has it, or V F pictures:
-   * textures and frames of video are read while the commands run, other pictures are copied now. The buffer is valid until the next
-   * call for as many videos. Throws bad-input for what prepare() has not made ready; buffers of the `videos` of loadStam() are ready.
+   * textures and frames of video are read while the commands run, other pictures are copied now, to where the next encode() copies its
+   * own: submit before that. The buffer is valid until the next call for as many videos. Throws bad-input for what prepare() has not
+   * made ready; buffers of the `videos` of loadStam() are ready.
    */
   encode(encoder: GPUCommandEncoder, frames: GPUBuffer | readonly PictureSource[], videos?: number): GPUBuffer;
-  /** Makes ready what encode() needs: for V videos, or for pictures of the sizes of these, at most four. */
+  /**
+   * Makes ready what encode() needs: for V videos, or for pictures of the sizes of these, at most four. It takes memory until dispose();
+   * of sizes the four that were prepared last do.
+   */
   prepare(options: {
     readonly videos?: number | undefined;
     readonly pictures?: readonly PictureSource[] | undefined;

@@ -6,7 +6,6 @@ import type { StorageType } from '../engine/dtype.ts';
 import { StamError, throwIfAborted } from '../engine/errors.ts';
 import type { Graph } from '../engine/graph.ts';
 import { rowLayout } from '../engine/layout.ts';
-import type { Plan } from '../engine/plan.ts';
 import type { RunInputs, RunOptions } from '../engine/program.ts';
 import { Program } from '../engine/program.ts';
 import type { Outputs } from '../engine/read-back.ts';
@@ -70,6 +69,9 @@ export function selfCheckOf({ selfCheck, onNotice }: NetworkOptions): SelfCheckO
 /** Runs submitted at a time: while one computes, the pixels of the next are on their way. */
 const maxInFlight = 2;
 
+/** More than maxInFlight are used last, so that none goes while a run is on it; what was asked for by program() is the app's to bound. */
+const keptPrograms = { used: 4, held: Number.POSITIVE_INFINITY };
+
 const ignore = () => undefined;
 
 export class Network {
@@ -80,8 +82,8 @@ export class Network {
   readonly #planner: NetworkPlanner;
   readonly #weights: Weights;
   readonly #notices: readonly string[];
-  /** By their number of videos; all are kept. */
-  readonly #programs = new RecentlyUsed<Program>(Number.POSITIVE_INFINITY, (program) => program.dispose());
+  /** By their number of videos: each takes memory for its activations. */
+  readonly #programs = new RecentlyUsed<Program>(keptPrograms, (program) => program.dispose());
   /** Those of runs that keep activations. */
   readonly #passing = new Set<Program>();
   #loadTimes: LoadTimes = { tuneMs: 0, uploadMs: 0, compileMs: 0, checkMs: 0, totalMs: 0 };
@@ -143,7 +145,7 @@ export class Network {
       const network = new Network(planner, tuning, weights, notices);
       try {
         const plan = await unlessAborted(planned, signal);
-        await network.#program(videos, signal, plan);
+        await network.#programs.hold(`${videos}`, () => Program.create(device, plan, weights), signal);
         throwIfAborted(signal);
       } catch (error) {
         network.dispose();
@@ -181,16 +183,16 @@ export class Network {
     return this.#disposal.signal;
   }
 
-  /** The program for V videos; it is made when first asked for and kept. */
+  /** The program for V videos; it is made when first asked for, and kept. */
   program(videos: number): Promise<Program> {
     this.check();
-    return this.#program(videos);
+    return this.#programs.hold(`${videos}`, this.#making(videos), this.disposal);
   }
 
-  /** The program for V videos if it has been made. */
+  /** The program for V videos if program() or load() has made it. */
   readyProgram(videos: number): Program | undefined {
     this.check();
-    return this.#programs.ready(`${videos}`);
+    return this.#programs.held(`${videos}`);
   }
 
   /** A program of another graph on these weights, which is the caller's to dispose of. */
@@ -251,7 +253,10 @@ export class Network {
     this.check();
     throwIfAborted(options.signal);
     const { videos, inputs } = await feed(options.signal);
-    if (!keep) return await (await this.#program(videos, options.signal)).submit(inputs, options);
+    if (!keep) {
+      const program = await this.#programs.get(`${videos}`, this.#making(videos), options.signal, this.disposal);
+      return await program.submit(inputs, options);
+    }
     const program = await this.createProgram(this.#planner.graph(videos, keep), options.signal);
     const release = () => {
       this.#passing.delete(program);
@@ -268,11 +273,8 @@ export class Network {
     }
   }
 
-  #program(videos: number, signal?: AbortSignal, known?: Plan): Promise<Program> {
-    this.check();
-    const make = (end: AbortSignal) =>
-      known ? Program.create(this.device, known, this.#weights) : this.createProgram(this.#planner.graph(videos), end);
-    return this.#programs.get(`${videos}`, make, signal, this.disposal);
+  #making(videos: number): (signal: AbortSignal) => Promise<Program> {
+    return (signal) => this.createProgram(this.#planner.graph(videos), signal);
   }
 }
 

@@ -29,7 +29,7 @@ interface Ready {
   readonly scratch: GPUTexture[];
 }
 
-/** Sizes of pictures for which everything is kept ready. */
+/** Sizes of pictures for which everything is kept ready: by what was read last, and by what was prepared last. */
 const maxKept = 4;
 
 /** Makes [1, 3, S, S] of pictures on a device. */
@@ -37,7 +37,7 @@ export class PictureReader {
   readonly #device: Device;
   readonly #makeProgram: MakeProgram;
   readonly #recipe: CropRecipe;
-  readonly #ready = new RecentlyUsed<Ready>(maxKept, (ready) => this.#release(ready));
+  readonly #ready = new RecentlyUsed<Ready>({ used: maxKept, held: maxKept }, (ready) => this.#release(ready));
 
   constructor(device: Device, makeProgram: MakeProgram, recipe: CropRecipe) {
     this.#device = device;
@@ -53,7 +53,7 @@ export class PictureReader {
     const { gpu } = this.#device;
     const scopes: Promise<void>[] = [];
     for (const [i, source] of sources.entries()) {
-      const ready = await this.#prepare(source, signal);
+      const ready = await this.#ready.get(keyOf(source), this.#making(source), signal);
       const { accepted } = this.#device.scoped('picture', () => {
         const encoder = gpu.createCommandEncoder({ label: 'stam: picture' });
         this.#record(encoder, source, { ready, into, picture: i, scratch: 0 });
@@ -65,7 +65,10 @@ export class PictureReader {
     await Promise.all(scopes);
   }
 
-  /** Makes ready what encode() needs for pictures of these sizes. Throws bad-input for more sizes than are kept. */
+  /**
+   * Makes ready what encode() needs for pictures of these sizes; it stays until as many others have been prepared as are kept. Throws
+   * bad-input for more sizes than that.
+   */
   async prepare(sources: readonly PictureSource[]): Promise<void> {
     const sizes = new Map(sources.map((source) => [keyOf(source), source]));
     if (sizes.size > maxKept) {
@@ -76,7 +79,7 @@ export class PictureReader {
         expected: `at most ${maxKept}`,
       });
     }
-    await Promise.all([...sizes.values()].map((source) => this.#prepare(source)));
+    await Promise.all([...sizes].map(([key, source]) => this.#ready.hold(key, this.#making(source))));
   }
 
   /**
@@ -84,7 +87,7 @@ export class PictureReader {
    * bad-input for a size that is not prepared.
    */
   encode(encoder: GPUCommandEncoder, sources: readonly PictureSource[], into: GPUBuffer): void {
-    const ready = sources.map((source) => this.#ready.ready(keyOf(source)) ?? notPrepared(keyOf(source)));
+    const ready = sources.map((source) => this.#ready.held(keyOf(source)) ?? notPrepared(keyOf(source)));
     for (const [i, source] of sources.entries()) {
       this.#record(encoder, source, { ready: ready[i], into, picture: i, scratch: i });
     }
@@ -94,13 +97,12 @@ export class PictureReader {
     this.#ready.dispose();
   }
 
-  async #prepare(source: PictureSource, signal?: AbortSignal): Promise<Ready> {
+  #making(source: PictureSource): (signal: AbortSignal) => Promise<Ready> {
     const [width, height] = sizeOf(source);
     if (!(width > 0 && height > 0)) {
       throw new StamError('bad-input', { where: 'picture', problem: 'it has no pixels', got: `${width}x${height}` });
     }
-    const make = (end: AbortSignal) => this.#make([width, height], isVideo(source), end);
-    return await this.#ready.get(keyOf(source), make, signal);
+    return (signal) => this.#make([width, height], isVideo(source), signal);
   }
 
   async #make([width, height]: readonly [number, number], external: boolean, signal: AbortSignal): Promise<Ready> {

@@ -92,7 +92,7 @@ export type MakeProgram = (graph: Graph, signal?: AbortSignal) => Promise<Progra
 export class Preprocessor {
   readonly #makeProgram: MakeProgram;
   readonly #recipe: CropRecipe;
-  readonly #ready = new RecentlyUsed<Ready>(maxKept, ({ program }) => program.dispose());
+  readonly #ready = new RecentlyUsed<Ready>({ used: maxKept, held: 0 }, ({ program }) => program.dispose());
 
   constructor(makeProgram: MakeProgram, recipe: CropRecipe) {
     this.#makeProgram = makeProgram;

@@ -61,7 +61,7 @@ export class StamModel extends NetworkModel {
     return new StamModel(config, await Network.load(planner, fitted, fitted.notices, options), zoom);
   }
 
-  /** The program for V videos if it has been made. */
+  /** The program for V videos if program() or load() has made it. */
   readyProgram(videos: number): Program | undefined {
     return this.network.readyProgram(videos);
   }

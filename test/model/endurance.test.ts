@@ -78,6 +78,24 @@ test('three thousand calls of a stream', async () => {
   stam.dispose();
 });
 
+test('calls for twenty numbers of videos', async () => {
+  const numbers = Array.from({ length: 20 }, (_, i) => 1 + i);
+  const floats = unit(1, 'frames', smallestConfig.frames * 3 * smallestConfig.imageSize ** 2);
+  const videosOf = (count: number) =>
+    Float32Array.from({ length: count * floats.length }, (_, i) => floats[i % floats.length]);
+  const largest = await loadStam(smallestWeights(), { device: device.gpu, dtype: 'f32', videos: numbers.length });
+  const stam = await loadStam(smallestWeights(), { device: device.gpu, dtype: 'f32' });
+  const logits = await stam.logits(floats);
+  for (const count of [...numbers, ...numbers]) {
+    const got = await stam.logits(videosOf(count));
+    for (let at = 0; at < got.length; at += logits.length) expect(got.slice(at, at + logits.length)).toEqual(logits);
+  }
+  // the one that was made while loading, and the four that were used last
+  expect(stam.memory().activations).toBeLessThan(5 * largest.memory().activations);
+  largest.dispose();
+  stam.dispose();
+});
+
 test('fifty loads', async () => {
   const cycle = async () => {
     const stam = await loadStam(smallestWeights(), { device: device.gpu, dtype: 'f32' });

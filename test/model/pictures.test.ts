@@ -163,6 +163,26 @@ test("encode() works between the caller's own passes in one submission, and the 
   for (const resource of [...canvases, doubled, rgba]) resource.destroy();
 });
 
+test('what is prepared and recorded outlasts calls for other sizes and other numbers of videos', async () => {
+  const { gpu } = device;
+  const { classes, frames } = fixture.config;
+  const first = textures.slice(0, frames);
+  await stam.prepare({ pictures: first });
+  const encoder = gpu.createCommandEncoder();
+  const logits = stam.encode(encoder, first);
+  for (let videos = 2; videos < 8; videos++) {
+    const others = Array.from({ length: videos }, (_, i) =>
+      texturesOf(pictures(20 + videos, 15 + i, frames, i)),
+    ).flat();
+    expect((await stam.logits(others)).every(Number.isFinite)).toBe(true);
+    for (const texture of others) texture.destroy();
+  }
+  gpu.pushErrorScope('validation');
+  gpu.queue.submit([encoder.finish()]);
+  expect(await gpu.popErrorScope()).toBeNull();
+  expect(unpadRows(await readBuffer(gpu, logits), [1, classes])).toEqual(expected.slice(0, classes));
+});
+
 describe('pictures that do not fit are refused', () => {
   test.each([
     ['none', () => [], /got 0 pictures/],
