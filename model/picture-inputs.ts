@@ -6,6 +6,7 @@ import type { StamConfig } from './config.ts';
 import type { PictureReader, PictureSource } from './pictures.ts';
 import { notPrepared } from './pictures.ts';
 import type { DecodedFrames } from './preprocess.ts';
+import { RecentlyUsed } from './recently-used.ts';
 import type { ModelInput } from './stam-model.ts';
 import type { StreamFrame } from './stream.ts';
 import { isDecoded } from './stream.ts';
@@ -19,12 +20,14 @@ export class PictureInputs {
   readonly #config: StamConfig;
   readonly #reader: PictureReader;
   /** For encode(), by the number of videos. */
-  readonly #buffers = new Map<number, GPUBuffer>();
+  readonly #buffers: RecentlyUsed<GPUBuffer>;
 
   constructor(device: Device, config: StamConfig, reader: PictureReader) {
     this.#device = device;
     this.#config = config;
     this.#reader = reader;
+    const counts = { used: 0, held: Number.POSITIVE_INFINITY };
+    this.#buffers = new RecentlyUsed<GPUBuffer>(counts, (buffer) => device.memory.destroy(buffer));
   }
 
   /** What the model runs on, and what to do when it has. Pictures have been read by then. */
@@ -58,13 +61,13 @@ export class PictureInputs {
   async prepare(pictures: readonly PictureSource[]): Promise<void> {
     const videos = this.videosIn(pictures);
     await this.#reader.prepare(pictures);
-    if (!this.#buffers.has(videos)) this.#buffers.set(videos, await this.#make(videos));
+    await this.#buffers.hold(`${videos}`, () => this.#make(videos));
   }
 
   /** Records the reading of pictures; the buffer holds the frames when that has run. */
   encode(encoder: GPUCommandEncoder, pictures: readonly PictureSource[]): GPUBuffer {
     const videos = this.videosIn(pictures);
-    const buffer = this.#buffers.get(videos) ?? notPrepared(`pictures of ${videos} videos`);
+    const buffer = this.#buffers.held(`${videos}`) ?? notPrepared(`pictures of ${videos} videos`);
     this.#reader.encode(encoder, pictures, buffer);
     return buffer;
   }
@@ -82,8 +85,7 @@ export class PictureInputs {
   }
 
   dispose(): void {
-    for (const buffer of this.#buffers.values()) this.#device.memory.destroy(buffer);
-    this.#buffers.clear();
+    this.#buffers.dispose();
   }
 
   async #make(videos: number): Promise<GPUBuffer> {

@@ -183,6 +183,24 @@ test('what is prepared and recorded outlasts calls for other sizes and other num
   expect(unpadRows(await readBuffer(gpu, logits), [1, classes])).toEqual(expected.slice(0, classes));
 });
 
+test('what is prepared twice at a time is made once, and goes with the model', async () => {
+  const own = await loadStam(fixture.weights, { device: device.gpu, dtype: 'f32' });
+  const first = textures.slice(0, fixture.config.frames);
+  await own.prepare({ pictures: first });
+  const { buffers } = own.memory();
+  await Promise.all([first, textures, textures].map((some) => own.prepare({ pictures: some })));
+  const twice = await loadStam(fixture.weights, { device: device.gpu, dtype: 'f32' });
+  await twice.prepare({ pictures: first });
+  await twice.prepare({ pictures: textures });
+  expect(own.memory().buffers).toBe(twice.memory().buffers);
+  expect(own.memory().buffers).toBeGreaterThan(buffers);
+  const late = own.prepare({ pictures: [...textures, ...first] });
+  for (const model of [own, twice]) model.dispose();
+  await expect(late).rejects.toThrow(expect.objectContaining({ code: 'disposed' }));
+  expect(own.memory().buffers).toBe(0);
+  expect(twice.memory().buffers).toBe(0);
+});
+
 describe('pictures that do not fit are refused', () => {
   test.each([
     ['none', () => [], /got 0 pictures/],
