@@ -126,7 +126,7 @@ export class StamModel extends NetworkModel {
     const shape = [videos * count, 3, imageSize, imageSize];
     if (frames instanceof Float32Array) return rowLayout.pack(frames, shape);
     if (isOnGpu(frames)) return frames;
-    const batch = await this.#batchBuffer(4 * rowLayout.elements(shape));
+    const batch = await this.#batchBuffer(4 * rowLayout.elements(shape), signal);
     const bytes = (4 * rowLayout.elements(shape)) / videos;
     const { gpu } = this.device;
     const scopes: Promise<void>[] = [];
@@ -145,15 +145,14 @@ export class StamModel extends NetworkModel {
   }
 
   /** One buffer serves all runs: the queue fills it for the next only after the last has read it. */
-  async #batchBuffer(bytes: number): Promise<GPUBuffer> {
+  async #batchBuffer(bytes: number, signal: AbortSignal | undefined): Promise<GPUBuffer> {
     const { memory } = this.device;
     if (this.#batch && this.#batch.size >= bytes) return this.#batch;
     if (this.#batch) memory.destroy(this.#batch); // what has been submitted still reads it
     this.#batch = undefined;
     const usage = GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-    const batch = await this.device.checked('frames', () => memory.create('frames', 'activations', bytes, usage));
-    if (this.network.disposal.aborted) memory.destroy(batch);
-    this.network.check();
+    const making = this.device.checked('frames', () => memory.create('frames', 'activations', bytes, usage));
+    const batch = await madeUnlessAborted(making, (late) => memory.destroy(late), signal, this.network.disposal);
     this.#batch = batch;
     return batch;
   }

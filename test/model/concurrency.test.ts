@@ -252,6 +252,28 @@ describe('a signal', () => {
     await expectClean();
   });
 
+  test('ends a call for more pictures than there were, and leaves no buffer of it', async () => {
+    const calls = [1, 2, 3].map((videos) => Array.from({ length: videos }, () => pictures(0)));
+    /** GPU memory after the three calls, the second of which is aborted after some turns of the microtasks, and then made once more. */
+    const memoryAfter = async (turns?: number) => {
+      const stam = await load({ selfCheck: false });
+      await stam.logits(calls[0]);
+      const controller = new AbortController();
+      const second = stam.logits(calls[1], { signal: controller.signal }).catch((error: unknown) => error);
+      const third = stam.logits(calls[2]);
+      for (let i = 0; i < (turns ?? 0); i++) await Promise.resolve();
+      if (turns !== undefined) controller.abort();
+      await Promise.all([second, third]);
+      await stam.logits(calls[1]);
+      const { activations, staging } = stam.memory();
+      stam.dispose();
+      return { activations, staging };
+    };
+    const whole = await memoryAfter();
+    for (let turns = 0; turns < 200; turns += 8)
+      expect({ turns, ...(await memoryAfter(turns)) }).toEqual({ turns, ...whole });
+  });
+
   test.each(['upload', 'compile', 'ready'] as const)('ends loadStam() at %s', async (stage) => {
     const controller = new AbortController();
     const onProgress: LoadCheckpointOptions['onProgress'] = (progress) =>
