@@ -69,7 +69,7 @@ export function selfCheckOf({ selfCheck, onNotice }: NetworkOptions): SelfCheckO
 /** Runs submitted at a time: while one computes, the pixels of the next are on their way. */
 const maxInFlight = 2;
 
-/** More than maxInFlight are used last, so that none goes while a run is on it; what was asked for by program() is the app's to bound. */
+/** More than maxInFlight, so that none goes while its run computes; what was asked for by program() is the app's to bound. */
 const keptPrograms = { used: 4, held: Number.POSITIVE_INFINITY };
 
 const ignore = () => undefined;
@@ -254,8 +254,8 @@ export class Network {
     throwIfAborted(options.signal);
     const { videos, inputs } = await feed(options.signal);
     if (!keep) {
-      const program = await this.#programs.get(`${videos}`, this.#making(videos), options.signal, this.disposal);
-      return await program.submit(inputs, options);
+      const submit = (program: Program) => program.submit(inputs, options);
+      return await this.#programs.use(`${videos}`, this.#making(videos), submit, options.signal, this.disposal);
     }
     const program = await this.createProgram(this.#planner.graph(videos, keep), options.signal);
     const release = () => {

@@ -53,14 +53,16 @@ export class PictureReader {
     const { gpu } = this.#device;
     const scopes: Promise<void>[] = [];
     for (const [i, source] of sources.entries()) {
-      const ready = await this.#ready.get(keyOf(source), this.#making(source), signal);
-      const { accepted } = this.#device.scoped('picture', () => {
-        const encoder = gpu.createCommandEncoder({ label: 'stam: picture' });
-        this.#record(encoder, source, { ready, into, picture: i, scratch: 0 });
-        gpu.queue.submit([encoder.finish()]);
-      });
-      accepted.catch(() => dropScratch(ready));
-      scopes.push(accepted);
+      const submit = (ready: Ready) => {
+        const { accepted } = this.#device.scoped('picture', () => {
+          const encoder = gpu.createCommandEncoder({ label: 'stam: picture' });
+          this.#record(encoder, source, { ready, into, picture: i, scratch: 0 });
+          gpu.queue.submit([encoder.finish()]);
+        });
+        accepted.catch(() => dropScratch(ready));
+        scopes.push(accepted);
+      };
+      await this.#ready.use(keyOf(source), this.#making(source), submit, signal);
     }
     await Promise.all(scopes);
   }

@@ -105,15 +105,17 @@ export class Preprocessor {
    */
   async submit(video: DecodedFrames, frames: number, signal?: AbortSignal): Promise<GPUBuffer> {
     const pictures = checkPictures(video, frames);
-    const { program, inputs } = await this.#ready.get(
+    return await this.#ready.use(
       JSON.stringify(pictures),
       (end) => prepare((graph) => this.#makeProgram(graph, end), this.#recipe, pictures),
+      async ({ program, inputs }) => {
+        const pixels = rowLayoutBytes(video.data, frames);
+        const { accepted } = await program.execute({ ...inputs, pixels }, { signal });
+        await accepted; // whoever reads the buffer would not learn that nothing was written to it
+        return program.output('frames');
+      },
       signal,
     );
-    const pixels = rowLayoutBytes(video.data, frames);
-    const { accepted } = await program.execute({ ...inputs, pixels }, { signal });
-    await accepted; // whoever reads the buffer would not learn that nothing was written to it
-    return program.output('frames');
   }
 
   dispose(): void {

@@ -8,6 +8,8 @@ interface Kept<T> {
   made: T | undefined;
   /** What is used after it does not let it go. */
   isHeld: boolean;
+  /** How many are using it, or wait to. */
+  users: number;
 }
 
 /** How many of them stay: of those that were used, and of those that are held. */
@@ -16,11 +18,15 @@ export interface KeptCounts {
   readonly held: number;
 }
 
+type Make<T> = (signal: AbortSignal) => Promise<T>;
+
 export class RecentlyUsed<T> {
   readonly #most: KeptCounts;
   readonly #release: (value: T) => void;
   /** The last key is the one used last. */
   readonly #kept = new Map<string, Kept<T>>();
+  /** Those that have to go when nobody uses them any more. */
+  readonly #leaving = new Set<Kept<T>>();
   #disposed = false;
 
   /** `release` gets what has to go. */
@@ -30,24 +36,32 @@ export class RecentlyUsed<T> {
   }
 
   /**
-   * The thing of this key, made if it is not kept. One whose making fails, or for which nobody waits any more, is not kept. Throws disposed,
-   * and the reason of a signal that is aborted before it is made.
+   * What `act` makes of the thing of this key, which is made if it is not kept, and stays until `act` is over. One whose making fails, or
+   * for which nobody waits any more, is not kept. Throws disposed, and the reason of a signal that is aborted before it is made.
    */
-  async get(
+  async use<R>(
     key: string,
-    make: (signal: AbortSignal) => Promise<T>,
+    make: Make<T>,
+    act: (value: T) => R | Promise<R>,
     ...signals: readonly (AbortSignal | undefined)[]
-  ): Promise<T> {
-    return await this.#use(key, make, false).making.wait(...signals);
+  ): Promise<R> {
+    const kept = this.#take(key, make);
+    kept.users++;
+    this.#shrink();
+    try {
+      return await act(await kept.making.wait(...signals));
+    } finally {
+      kept.users--;
+      this.#dismiss();
+    }
   }
 
-  /** get(), and it stays whatever get() is asked for afterwards: until as many others as may be held have been. */
-  async hold(
-    key: string,
-    make: (signal: AbortSignal) => Promise<T>,
-    ...signals: readonly (AbortSignal | undefined)[]
-  ): Promise<T> {
-    return await this.#use(key, make, true).making.wait(...signals);
+  /** The thing of this key, which stays whatever is used afterwards: until as many others as may be held have been. */
+  async hold(key: string, make: Make<T>, ...signals: readonly (AbortSignal | undefined)[]): Promise<T> {
+    const kept = this.#take(key, make);
+    kept.isHeld = true;
+    this.#shrink();
+    return await kept.making.wait(...signals);
   }
 
   /** The thing of this key if it is held and there. */
@@ -58,32 +72,24 @@ export class RecentlyUsed<T> {
     return kept.made;
   }
 
-  /** Releases all, what is being made as soon as it is. */
+  /** Releases all, whoever uses it, and what is being made as soon as it is. */
   dispose(): void {
     this.#disposed = true;
-    for (const key of [...this.#kept.keys()]) this.#drop(key);
+    for (const kept of [...this.#kept.values(), ...this.#leaving]) this.#let(kept);
+    this.#kept.clear();
+    this.#leaving.clear();
   }
 
-  #use(key: string, make: (signal: AbortSignal) => Promise<T>, hold: boolean): Kept<T> {
+  #take(key: string, make: Make<T>): Kept<T> {
     if (this.#disposed) throw new StamError('disposed', { where: 'model', problem: 'it was disposed of' });
     const known = this.#kept.get(key);
     const kept = known && !known.making.isGivenUp ? known : this.#begin(key, make);
-    kept.isHeld ||= hold || known?.isHeld === true;
     this.#touch(key, kept);
-    const held = this.#keys((one) => one.isHeld);
-    if (held.length > this.#most.held) this.#drop(held[0]);
-    const used = this.#keys((one) => !one.isHeld);
-    if (used.length > this.#most.used) this.#drop(used[0]);
     return kept;
   }
 
-  /** The one used last is the last. */
-  #keys(takes: (kept: Kept<T>) => boolean): string[] {
-    return [...this.#kept].filter(([, kept]) => takes(kept)).map(([key]) => key);
-  }
-
-  #begin(key: string, make: (signal: AbortSignal) => Promise<T>): Kept<T> {
-    const kept: Kept<T> = { making: new SharedWork(make), made: undefined, isHeld: false };
+  #begin(key: string, make: Make<T>): Kept<T> {
+    const kept: Kept<T> = { making: new SharedWork(make), made: undefined, isHeld: false, users: 0 };
     kept.making.outcome.then(
       (value) => {
         kept.made = value;
@@ -100,9 +106,30 @@ export class RecentlyUsed<T> {
     this.#kept.set(key, kept);
   }
 
-  #drop(key: string): void {
-    const kept = this.#kept.get(key);
-    this.#kept.delete(key);
-    kept?.making.outcome.then(this.#release, () => undefined);
+  /** Lets go of those that are too many, the ones used longest ago. */
+  #shrink(): void {
+    for (const [isHeld, most] of [
+      [true, this.#most.held],
+      [false, this.#most.used],
+    ] as const) {
+      const keys = [...this.#kept].filter(([, kept]) => kept.isHeld === isHeld);
+      for (const [key, kept] of keys.slice(0, Math.max(0, keys.length - most))) {
+        this.#kept.delete(key);
+        this.#leaving.add(kept);
+      }
+    }
+    this.#dismiss();
+  }
+
+  #dismiss(): void {
+    for (const kept of this.#leaving) {
+      if (kept.users > 0) continue;
+      this.#leaving.delete(kept);
+      this.#let(kept);
+    }
+  }
+
+  #let({ making }: Kept<T>): void {
+    making.outcome.then(this.#release, () => undefined);
   }
 }

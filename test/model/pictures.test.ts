@@ -163,6 +163,18 @@ test("encode() works between the caller's own passes in one submission, and the 
   for (const resource of [...canvases, doubled, rgba]) resource.destroy();
 });
 
+test('calls that overlap may read pictures of more sizes than are kept ready', async () => {
+  const { frames } = fixture.config;
+  const sizes = Array.from({ length: 8 }, (_, i) => pictures(20 + i, 18, frames, i));
+  const want: Float32Array[] = [];
+  for (const one of sizes) want.push(await stam.logits([one]));
+  const all = sizes.map(texturesOf);
+  for (let round = 0; round < 2; round++) {
+    expect(await Promise.all(all.map((some) => stam.logits(some)))).toEqual(want);
+  }
+  for (const texture of all.flat()) texture.destroy();
+});
+
 test('what is prepared and recorded outlasts calls for other sizes and other numbers of videos', async () => {
   const { gpu } = device;
   const { classes, frames } = fixture.config;
