@@ -11,6 +11,7 @@ import type { Copy, Dispatch, Load, Place, Plan } from './plan.ts';
 import type { Profiler } from './profiler.ts';
 import type { Outputs } from './read-back.ts';
 import { ReadBack } from './read-back.ts';
+import { Turns } from './turns.ts';
 import type { Weights } from './weights.ts';
 import { paramsBinding } from './wgsl.ts';
 
@@ -35,6 +36,12 @@ export type RunInputs = Readonly<Record<string, RunInput>>;
 /** Textures that a plan reads, by name. */
 export type RunTextures = Readonly<Record<string, GPUTexture | GPUExternalTexture>>;
 
+/** Settles when WebGPU has looked at what was submitted, and when that has run; both reject with what WebGPU refuses. */
+export interface Execution {
+  readonly accepted: Promise<unknown>;
+  readonly computed: Promise<void>;
+}
+
 type Ready =
   | { readonly command: Load; readonly into: GPUBuffer }
   | { readonly command: Dispatch; readonly pipeline: GPUComputePipeline; readonly bindGroup: BindGroupMaker }
@@ -52,6 +59,8 @@ export class Program {
   readonly #readBack: ReadBack;
   #slots: GPUBuffer[] = [];
   #steps: Ready[] = [];
+  /** Of those who want something computed: all have the same memory. */
+  readonly #turns = new Turns();
   readonly #disposal = new AbortController();
 
   private constructor(device: Device, plan: Plan) {
@@ -85,8 +94,8 @@ export class Program {
 
   /**
    * Records the whole plan; `inputs`, in rowLayout, and `textures` are read when the commands run. Nothing is submitted or read back.
-   * Throws bad-input for an input that is missing or too small, and for a texture that is missing. What else WebGPU may have against it,
-   * `encoder.finish()` says.
+   * What is recorded must not be submitted while a run is on its way, whose memory it would overwrite. Throws bad-input for an input that
+   * is missing or too small, and for a texture that is missing. What else WebGPU may have against it, `encoder.finish()` says.
    */
   encode(encoder: GPUCommandEncoder, inputs: Readonly<Record<string, GPUBuffer>>, textures: RunTextures = {}): void {
     this.#check();
@@ -94,7 +103,7 @@ export class Program {
     callingGpu('encode', () => this.#record(encoder, this.#steps, { inputs, textures }));
   }
 
-  /** submit(), and then the outputs. */
+  /** submit(), and then the outputs. Runs may overlap: they are submitted in turn, and read `inputs` then. */
   async run(inputs: RunInputs, options: RunOptions = {}): Promise<Outputs> {
     return await (await this.submit(inputs, options)).outputs;
   }
@@ -104,11 +113,13 @@ export class Program {
    * Nobody has to wait for them.
    */
   async submit(inputs: RunInputs, options: RunOptions = {}): Promise<{ readonly outputs: Promise<Outputs> }> {
-    const { computed } = await this.execute(inputs, options);
-    const { staging, accepted } = this.#readBack.copy((name) => this.output(name));
-    const outputs = this.#read(staging, Promise.all([computed, accepted]), options.signal);
-    outputs.catch(() => undefined);
-    return { outputs };
+    return await this.#inTurn(async () => {
+      const { computed } = await this.#execute(inputs, options);
+      const { staging, accepted } = this.#readBack.copy((name) => this.output(name));
+      const outputs = this.#read(staging, Promise.all([computed, accepted]), options.signal);
+      outputs.catch(() => undefined);
+      return { outputs };
+    }, options.signal);
   }
 
   /**
@@ -117,10 +128,11 @@ export class Program {
    * refuses. Another submission may follow at once: the GPU takes them in order, and neither waits for the host. Throws bad-input for an
    * input that is missing or of another size than planned.
    */
-  async execute(
-    inputs: RunInputs,
-    { signal, onProgress, profiler, textures }: RunOptions = {},
-  ): Promise<{ readonly accepted: Promise<unknown>; readonly computed: Promise<void> }> {
+  execute(inputs: RunInputs, options: RunOptions = {}): Promise<Execution> {
+    return this.#inTurn(() => this.#execute(inputs, options), options.signal);
+  }
+
+  async #execute(inputs: RunInputs, { signal, onProgress, profiler, textures }: RunOptions): Promise<Execution> {
     this.#check();
     throwIfAborted(signal);
     this.#checkInputs(inputs, (input, planned) =>
@@ -191,6 +203,10 @@ export class Program {
     this.#readBack.dispose();
     for (const buffer of this.#buffers) this.#device.memory.destroy(buffer);
     this.#buffers.length = 0;
+  }
+
+  #inTurn<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    return this.#turns.take(work, signal, this.#disposal.signal);
   }
 
   /** The outputs in a staging buffer once they are `copied`. Gives the buffer back. */

@@ -282,8 +282,11 @@ function droppedNotice({ kernel, why }: DroppedKernel): string {
   return `the self-check dropped ${kernel}: ${why}`;
 }
 
-/** Numbers that overflowed become infinities and then NaN, which compare with nothing: any class would pass for the best. */
-function expectFinite(outputs: Outputs, storage: StorageType): void {
+/**
+ * Throws unsupported for logits that are no finite numbers. What overflowed becomes infinities and then NaN, which compare with nothing:
+ * any class would pass for the best.
+ */
+export function expectFinite(outputs: Outputs, storage: StorageType): void {
   const logits = outputs.get('logits') ?? new Float32Array();
   const index = logits.findIndex((value) => !Number.isFinite(value));
   if (index < 0) return;

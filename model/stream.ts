@@ -1,13 +1,15 @@
 // A video without an end: the features of its last F frames are kept, so that a new frame costs one pass of the spatial transformer and a
 // prediction one of the temporal. STAM's frames do not look at each other before that.
-import { bothOver, unlessAborted } from '../engine/abort.ts';
+import { unlessAborted } from '../engine/abort.ts';
 import type { Device } from '../engine/device.ts';
 import type { StorageType } from '../engine/dtype.ts';
 import { storageBytes } from '../engine/dtype.ts';
 import { StamError } from '../engine/errors.ts';
 import { rowLayout } from '../engine/layout.ts';
 import type { Program } from '../engine/program.ts';
+import { Turns } from '../engine/turns.ts';
 import type { StamConfig } from './config.ts';
+import { expectFinite } from './network.ts';
 import type { PictureReader, PictureSource } from './pictures.ts';
 import type { DecodedFrames, Preprocessor } from './preprocess.ts';
 
@@ -37,7 +39,7 @@ export class FrameStream {
   readonly #ordered: GPUBuffer;
   readonly #rowBytes: number;
   #pushed = 0;
-  #queue: Promise<void> = Promise.resolve();
+  readonly #turns = new Turns();
   readonly #disposal = new AbortController();
 
   private constructor(parts: StreamParts) {
@@ -82,10 +84,10 @@ export class FrameStream {
     }, signal);
   }
 
-  /** The logits of the last F frames, [classes]. Throws bad-input before there are as many. */
+  /** The logits of the last F frames, [classes]. Throws bad-input before there are as many, unsupported where they are no finite numbers. */
   logits(signal?: AbortSignal): Promise<Float32Array<ArrayBuffer>> {
     return this.#inOrder(async () => {
-      const { device, config, temporal } = this.#parts;
+      const { device, config, storage, temporal } = this.#parts;
       const { frames } = config;
       if (this.#pushed < frames) {
         throw new StamError('bad-input', {
@@ -108,6 +110,7 @@ export class FrameStream {
       });
       const running = temporal.run({ features: this.#ordered }, { signal });
       const [outputs] = await this.#unlessOver(Promise.all([running, accepted]), signal);
+      expectFinite(outputs, storage);
       return outputs.get('logits') ?? new Float32Array();
     }, signal);
   }
@@ -152,10 +155,7 @@ export class FrameStream {
 
   /** Work that is aborted before its turn leaves the queue, and is over. */
   #inOrder<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    const before = this.#queue;
-    const result = this.#unlessOver(before, signal).then(work);
-    this.#queue = bothOver(before, result);
-    return result;
+    return this.#turns.take(work, signal, this.#disposal.signal);
   }
 
   #unlessOver<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {

@@ -71,6 +71,22 @@ describe('run', () => {
     weights.dispose();
   });
 
+  test('many times at once gives each its own result', async () => {
+    const { program, weights } = await load();
+    const scales = [1, 2, 3, 4, 5];
+    const controller = new AbortController();
+    const aborted = program.run({ x: sumInput(9) }, { signal: controller.signal });
+    const runs = scales.map((scale) => program.run({ x: sumInput(scale) }));
+    controller.abort();
+    await expect(aborted).rejects.toThrow(expect.objectContaining({ name: 'AbortError' }));
+    for (const [i, outputs] of (await Promise.all(runs)).entries()) {
+      expect(outputs.get('first')).toEqual(sumExpected(scales[i], 1));
+      expect(outputs.get('last')).toEqual(sumExpected(scales[i], 3));
+    }
+    program.dispose();
+    weights.dispose();
+  });
+
   test('reports all operations as done in the end', async () => {
     const { program, weights } = await load();
     const reports: [number, number][] = [];

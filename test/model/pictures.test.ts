@@ -293,6 +293,24 @@ describe('a stream', () => {
     stream.dispose();
   });
 
+  test('refuses what is no number, as logits() does, and goes on when it has left', async () => {
+    const { frames: count } = fixture.config;
+    const frames = await fixture.truth.read('frames');
+    const size = frames.length / (count * fixture.videos);
+    const stream = await stam.stream();
+    await stream.push(new Float32Array(size).fill(Number.NaN));
+    for (let i = 1; i < count; i++) await stream.push(frames.slice(i * size, (i + 1) * size));
+    const refusal = expect.objectContaining({
+      code: 'unsupported',
+      message: expect.stringMatching(/no.* finite numbers/),
+    });
+    await expect(stream.logits()).rejects.toThrow(refusal);
+    await expect(stream.predict()).rejects.toThrow(refusal);
+    await stream.push(frames.slice(0, size));
+    expect((await stream.logits()).every(Number.isFinite)).toBe(true);
+    stream.dispose();
+  });
+
   test('over sixty-four frames of a model of sixty-four gives what the batch gives', async () => {
     const config = { ...fixture.config, frames: 64 };
     const weights = openSynthetic(1, weightShapes(config), new Map([['heads', `${config.heads}`]]));
