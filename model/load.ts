@@ -107,8 +107,9 @@ export interface Stam {
    * Records one forward of V videos (1) into the caller's encoder and returns the buffer of logits, [V, classes] in float32, each row
    * padded to a multiple of four. Nothing is submitted or read back. `frames` is a buffer as StamFrames has it, or V F pictures:
    * textures and frames of video are read while the commands run, other pictures are copied now, to where the next encode() copies its
-   * own: submit before that. The buffer is valid until the next call for as many videos. Throws bad-input for what prepare() has not
-   * made ready; buffers of the `videos` of loadStam() are ready.
+   * own: submit before that. It may be submitted while other calls are on their way. The buffer is valid until the next encode() of as
+   * many videos. Throws bad-input for what prepare() has not made ready; buffers of the `videos` of loadStam() are ready, too, unless a
+   * call of logits() for as many is on its way.
    */
   encode(encoder: GPUCommandEncoder, frames: GPUBuffer | readonly PictureSource[], videos?: number): GPUBuffer;
   /**
@@ -226,14 +227,14 @@ class LoadedStam implements Stam {
   encode(encoder: GPUCommandEncoder, frames: GPUBuffer | readonly PictureSource[], videos = 1): GPUBuffer {
     const { inputs, model } = this.#parts;
     const count = isPictures(frames) ? inputs.videosIn(frames) : videos;
-    const program = model.readyProgram(count) ?? notPrepared(`${count} videos`);
+    const program = model.recorded(count) ?? notPrepared(`${count} videos`);
     program.encode(encoder, { frames: isPictures(frames) ? inputs.encode(encoder, frames) : frames });
     return program.output('logits');
   }
 
   async prepare({ pictures, videos }: Parameters<Stam['prepare']>[0]): Promise<void> {
     const { inputs, model } = this.#parts;
-    await model.program(pictures ? inputs.videosIn(pictures) : (videos ?? 1));
+    await model.prepare(pictures ? inputs.videosIn(pictures) : (videos ?? 1));
     if (pictures) await inputs.prepare(pictures);
   }
 

@@ -71,6 +71,7 @@ const maxInFlight = 2;
 
 /** More than maxInFlight, so that none goes while its run computes; what was asked for by program() is the app's to bound. */
 const keptPrograms = { used: 4, held: Number.POSITIVE_INFINITY };
+const keptRecorded = { used: 0, held: Number.POSITIVE_INFINITY };
 
 const ignore = () => undefined;
 
@@ -82,8 +83,10 @@ export class Network {
   readonly #planner: NetworkPlanner;
   readonly #weights: Weights;
   readonly #notices: readonly string[];
-  /** By their number of videos: each takes memory for its activations. */
+  /** Those of runs, by their number of videos: each takes memory for its activations. */
   readonly #programs = new RecentlyUsed<Program>(keptPrograms, (program) => program.dispose());
+  /** Those that apps record: what an app submits, it submits at any time, also between the submissions of a run. */
+  readonly #recorded = new RecentlyUsed<Program>(keptRecorded, (program) => program.dispose());
   /** Those of runs that keep activations. */
   readonly #passing = new Set<Program>();
   #loadTimes: LoadTimes = { tuneMs: 0, uploadMs: 0, compileMs: 0, checkMs: 0, totalMs: 0 };
@@ -183,16 +186,30 @@ export class Network {
     return this.#disposal.signal;
   }
 
-  /** The program for V videos; it is made when first asked for, and kept. */
+  /** The program that runs of V videos have; it is made when first asked for, and kept. */
   program(videos: number): Promise<Program> {
     this.check();
     return this.#programs.hold(`${videos}`, this.#making(videos), this.disposal);
   }
 
-  /** The program for V videos if program() or load() has made it. */
-  readyProgram(videos: number): Program | undefined {
+  /** Makes ready what recorded() gives for V videos. */
+  async prepare(videos: number): Promise<void> {
+    if (this.recorded(videos)) return;
+    await this.#recorded.hold(`${videos}`, this.#making(videos), this.disposal);
+  }
+
+  /**
+   * The program for V videos that an app may record, if it is ready: prepare() or load() has made it. It is none that a run has: one that
+   * load() or program() made belongs to the app from the first time on.
+   */
+  recorded(videos: number): Program | undefined {
     this.check();
-    return this.#programs.held(`${videos}`);
+    const key = `${videos}`;
+    const known = this.#recorded.held(key);
+    if (known) return known;
+    const idle = this.#programs.giveIdle(key);
+    if (idle) this.#recorded.adopt(key, idle);
+    return idle;
   }
 
   /** A program of another graph on these weights, which is the caller's to dispose of. */
@@ -245,6 +262,7 @@ export class Network {
     this.#disposal.abort(reason);
     for (const program of this.#passing) program.dispose();
     this.#programs.dispose();
+    this.#recorded.dispose();
     this.#weights.dispose();
   }
 

@@ -25,7 +25,7 @@ export type PictureSource =
 interface Ready {
   readonly program: Program;
   readonly buffers: Readonly<Record<'across' | 'down' | 'levels', GPUBuffer>>;
-  /** What browsers' pictures are copied into, one for each picture of an encoder's. */
+  /** What browsers' pictures are copied into: the first for read(), the others one for each picture of an encoder's. */
   readonly scratch: GPUTexture[];
 }
 
@@ -91,7 +91,7 @@ export class PictureReader {
   encode(encoder: GPUCommandEncoder, sources: readonly PictureSource[], into: GPUBuffer): void {
     const ready = sources.map((source) => this.#ready.held(keyOf(source)) ?? notPrepared(keyOf(source)));
     for (const [i, source] of sources.entries()) {
-      this.#record(encoder, source, { ready: ready[i], into, picture: i, scratch: i });
+      this.#record(encoder, source, { ready: ready[i], into, picture: i, scratch: i + 1 });
     }
   }
 

@@ -72,6 +72,23 @@ export class RecentlyUsed<T> {
     return kept.made;
   }
 
+  /** Gives away the thing of this key, if it is held and there and nobody is using it: whoever takes it has to release it. */
+  giveIdle(key: string): T | undefined {
+    const kept = this.#kept.get(key);
+    if (kept?.made === undefined || !kept.isHeld || kept.users > 0) return undefined;
+    this.#kept.delete(key);
+    return kept.made;
+  }
+
+  /** Holds a thing that is there already. */
+  adopt(key: string, made: T): void {
+    const kept = this.#begin(key, async () => made);
+    kept.made = made;
+    kept.isHeld = true;
+    this.#touch(key, kept);
+    this.#shrink();
+  }
+
   /** Releases all, whoever uses it, and what is being made as soon as it is. */
   dispose(): void {
     this.#disposed = true;

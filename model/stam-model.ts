@@ -61,9 +61,14 @@ export class StamModel extends NetworkModel {
     return new StamModel(config, await Network.load(planner, fitted, fitted.notices, options), zoom);
   }
 
-  /** The program for V videos if program() or load() has made it. */
-  readyProgram(videos: number): Program | undefined {
-    return this.network.readyProgram(videos);
+  /** Makes ready what recorded() gives for V videos. */
+  prepare(videos: number): Promise<void> {
+    return this.network.prepare(videos);
+  }
+
+  /** The program for V videos that an app may record, if prepare() or load() has made it. Runs have others. */
+  recorded(videos: number): Program | undefined {
+    return this.network.recorded(videos);
   }
 
   /**

@@ -81,6 +81,31 @@ test('what fails is told to whoever is on it, and is let go of like all else', a
   expect(await use('c')).toBe('used c');
 });
 
+test('what is held and idle is given away, to be held elsewhere', async () => {
+  const { kept, released, use, hold } = keep(1, 1);
+  await use('used');
+  expect(kept.giveIdle('used')).toBeUndefined();
+  const making = hold('held');
+  expect(kept.giveIdle('held')).toBeUndefined();
+  await making;
+  const busy = kept.use(
+    'held',
+    async () => 'another',
+    () => new Promise<string>((resolve) => setTimeout(resolve, 20, 'done')),
+  );
+  expect(kept.giveIdle('held')).toBeUndefined();
+  await busy;
+  expect(kept.giveIdle('held')).toBe('held');
+  expect(kept.held('held')).toBeUndefined();
+  const other = keep(0, 1);
+  other.kept.adopt('held', 'held');
+  expect(other.kept.held('held')).toBe('held');
+  kept.dispose();
+  other.kept.dispose();
+  await Promise.resolve();
+  expect([released, other.released]).toEqual([['used'], ['held']]);
+});
+
 test('dispose() releases each once, also what is in use and what is not made yet', async () => {
   const { kept, released, use, hold } = keep(1, 1);
   await hold('held');
