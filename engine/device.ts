@@ -243,10 +243,13 @@ export class Device {
     }
   }
 
-  /** Frees everything the engine made here, and the device itself if the engine made that too. Safe to call twice. */
-  dispose(): void {
+  /**
+   * Frees everything the engine made here, and the device itself if the engine made that too; calls that are not over reject with
+   * `reason`, by default disposed. Safe to call twice.
+   */
+  dispose(reason = new StamError('disposed', { where: 'device', problem: 'it was disposed of' })): void {
     if (this.#disposal.signal.aborted) return;
-    this.#disposal.abort(new StamError('disposed', { where: 'device', problem: 'it was disposed of' }));
+    this.#disposal.abort(reason);
     this.memory.dispose();
     if (this.#owned) this.gpu.destroy();
   }

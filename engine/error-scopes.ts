@@ -41,9 +41,9 @@ export function callingGpu<T>(where: string, work: () => T): T {
   }
 }
 
-/** What WebGPU threw or rejected with, as a StamError. */
-export function asRefusal(where: string, error: unknown): StamError {
-  if (error instanceof StamError) return error;
+/** What WebGPU threw or rejected with, as a StamError. Where its globals are missing, as in Node, that is told as it is. */
+export function asRefusal(where: string, error: unknown): Error {
+  if (error instanceof StamError || error instanceof ReferenceError) return error;
   return error instanceof RangeError ? outOfMemory(where, error) : refused(where, error);
 }
 

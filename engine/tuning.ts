@@ -1,6 +1,7 @@
 // Tunings that outlive a run: under which name they are kept, and when one is made.
 import type { Capabilities, Device } from './device.ts';
 import type { Graph } from './graph.ts';
+import { expectOneOf } from './options.ts';
 import type { TextStore } from './text-store.ts';
 import { defaultTextStore } from './text-stores.ts';
 import type { TunedProblem, Tuning } from './tuned.ts';
@@ -46,10 +47,11 @@ export interface ObtainOptions extends TuneOptions {
 
 /**
  * The tuning of a graph on a device: an earlier one, or one made and kept now. With `cached` a software adapter is not tuned unasked,
- * because it takes most of a minute there.
+ * because it takes most of a minute there. Throws bad-input for another mode.
  */
 export async function obtainTuning(device: Device, graph: Graph, options: ObtainOptions): Promise<TuningOutcome> {
   const { mode, use, store = await defaultTextStore() } = options;
+  expectOneOf('tune', mode, ['off', 'cached', 'full']);
   if (mode === 'off') return { tuning: undefined, origin: 'chosen by rule: tuning is off', ms: 0 };
   if (mode === 'cached') {
     const known = await knownTuning(device.capabilities, use, store);
@@ -73,11 +75,19 @@ export async function knownTuning(
   use: string,
   store: TextStore | undefined,
 ): Promise<TuningOutcome> {
-  const text = await store?.read(storedName(capabilities, use)).catch(() => undefined); // a store that fails holds no tuning
-  const tuning = parseTuning(text);
+  const tuning = parseTuning(await textOf(store, storedName(capabilities, use)));
   if (tuning) return { tuning, origin: `tuned ${tuning.date}${untriedText(tuning)}`, ms: 0 };
   const hint = capabilities.adapter.software ? '; a software adapter is tuned only when asked to, with full' : '';
   return { tuning: undefined, origin: `chosen by rule: not tuned yet${hint}`, ms: 0 };
+}
+
+/** A store that fails holds no tuning. */
+async function textOf(store: TextStore | undefined, name: string): Promise<string | undefined> {
+  try {
+    return await store?.read(name);
+  } catch {
+    return undefined;
+  }
 }
 
 function untriedText({ untried }: Tuning): string {
@@ -94,7 +104,7 @@ function parseTuning(text: string | undefined): Tuning | undefined {
   try {
     const tuning = JSON.parse(text) as Tuning;
     const isProblem = ({ operator, problem, way, tried, wrong }: TunedProblem) =>
-      [operator, problem, way].every((word) => typeof word === 'string') && [tried, wrong].every(Array.isArray);
+      [operator, problem, way, ...tried.map((one) => one.way), ...wrong].every((word) => typeof word === 'string');
     return Array.isArray(tuning.problems) && tuning.problems.every(isProblem) ? tuning : undefined;
   } catch (error) {
     if (error instanceof SyntaxError || error instanceof TypeError) return undefined;

@@ -188,6 +188,7 @@ function defaultHeads(where: string, channels: number): number {
 function checkConfig(where: string, config: StamConfig): StamConfig {
   const { channels, heads, temporalHeads, imageSize, patchSize } = config;
   const requirements: [boolean, string][] = [
+    [Number.isSafeInteger(heads) && heads > 0, `${heads} is no number of heads`],
     [channels % heads === 0, `${channels} channels do not divide into ${heads} heads`],
     [channels % temporalHeads === 0, `${channels} channels do not divide into ${temporalHeads} temporal heads`],
     [imageSize % patchSize === 0, `an image of ${imageSize} does not divide into patches of ${patchSize}`],

@@ -14,7 +14,7 @@ export const kinetics400: readonly string[] = parseLabels(text);
 /** Names for the classes of a model: `labels` if given, Kinetics' where there are 400 classes, else none. Throws bad-input for a wrong number. */
 export function labelsFor(classes: number, labels?: readonly string[]): readonly string[] | undefined {
   if (!labels) return classes === kinetics400.length ? kinetics400 : undefined;
-  if (labels.length === classes) return labels;
+  if (Array.isArray(labels) && labels.length === classes) return labels;
   throw new StamError('bad-input', {
     where: 'labels',
     problem: 'there must be one name for each class',

@@ -6,12 +6,13 @@ import type { StorageType } from '../engine/dtype.ts';
 import { StamError, throwIfAborted } from '../engine/errors.ts';
 import { kernelLabel } from '../engine/kernel.ts';
 import type { MemoryStatistics } from '../engine/memory.ts';
+import { expectCount } from '../engine/options.ts';
 import type { Program } from '../engine/program.ts';
 import type { TensorSource } from '../engine/weights.ts';
 import type { StamConfig } from './config.ts';
-import { configFromCheckpoint, configName, namedConfig } from './config.ts';
+import { configFromCheckpoint, configName, describeConfig, namedConfig } from './config.ts';
 import { labelsFor } from './labels.ts';
-import { exactPicture, isPictures, PictureInputs } from './picture-inputs.ts';
+import { exactPicture, expectFrames, isPictures, PictureInputs } from './picture-inputs.ts';
 import type { PictureReader, PictureSource } from './pictures.ts';
 import { notPrepared } from './pictures.ts';
 import type { Prediction } from './predictions.ts';
@@ -37,7 +38,8 @@ export interface LoadCheckpointOptions extends StamModelOptions {
 /**
  * V videos: [V, F, 3, S, S] in float32, 0..1, in the host's memory or (each row padded to a multiple of four) in the GPU's; the decoded
  * pictures of V videos, F each; or V F pictures that the browser holds or that lie in textures. Pictures are of any size: they are
- * resized and cropped on the GPU, with the integers of the official infer.py.
+ * resized and cropped on the GPU, with the integers of the official infer.py. They are read when it is the call's turn, and may change
+ * once it has settled.
  */
 export type StamFrames = Float32Array<ArrayBuffer> | GPUBuffer | readonly DecodedFrames[] | readonly PictureSource[];
 
@@ -116,7 +118,7 @@ export interface Stam {
    * Makes ready what encode() needs: for V videos, or for pictures of the sizes of these, at most four. It takes memory until dispose();
    * of sizes the four that were prepared last do.
    */
-  prepare(options: {
+  prepare(options?: {
     readonly videos?: number | undefined;
     readonly pictures?: readonly PictureSource[] | undefined;
   }): Promise<void>;
@@ -146,7 +148,8 @@ export type OpenSource = (
  */
 export async function loadStam(source: StamSource | OpenSource, options: LoadCheckpointOptions = {}): Promise<Stam> {
   const open: OpenSource = typeof source === 'function' ? source : async () => ({ source, close: async () => {} });
-  return new LoadedStam(open, options, await loadParts(open, options, options.device));
+  const own = { ...options }; // recover() wants them as they were
+  return new LoadedStam(open, own, await loadParts(open, own, own.device));
 }
 
 /** What is lost with a device. */
@@ -163,6 +166,7 @@ async function loadParts(
   open: OpenSource,
   { model: name = 'auto', heads, ...rest }: LoadCheckpointOptions,
   gpu: GPUDevice | undefined,
+  before?: StamConfig,
 ): Promise<Parts> {
   const { signal } = rest;
   throwIfAborted(signal);
@@ -171,6 +175,7 @@ async function loadParts(
   let device: Device | undefined;
   try {
     const config = name === 'auto' ? configFromCheckpoint(source, { heads }) : namedConfig(name);
+    if (before) expectSame(config, before);
     const making = gpu ? Device.adopt(gpu) : requestDevice();
     device = await madeUnlessAborted(making, (made) => made.dispose(), signal);
     const model = await StamModel.load(device, config, source, rest);
@@ -206,6 +211,7 @@ class LoadedStam implements Stam {
   async logits(frames: StamFrames, { signal, colors }: RunStamOptions = {}): Promise<Float32Array<ArrayBuffer>> {
     const { inputs, model } = this.#parts;
     throwIfAborted(signal);
+    expectFrames(frames);
     const reading = inputs.of(frames, colors, signal);
     const { input, release } = await madeUnlessAborted(reading, (made) => made.release(), signal);
     try {
@@ -218,6 +224,7 @@ class LoadedStam implements Stam {
   async classify(frames: StamFrames, { topk = 5, labels, ...options }: ClassifyOptions = {}) {
     const { classes } = this.config;
     const names = labelsFor(classes, labels);
+    expectCount('topk', topk); // before the work
     const all = await this.logits(frames, options);
     return Array.from({ length: all.length / classes }, (_, video) =>
       topPredictions(all.subarray(video * classes, (video + 1) * classes), topk, names),
@@ -228,12 +235,14 @@ class LoadedStam implements Stam {
     const { inputs, model } = this.#parts;
     const count = isPictures(frames) ? inputs.videosIn(frames) : videos;
     const program = model.recorded(count) ?? notPrepared(`${count} videos`);
+    expectFrames(frames);
     program.encode(encoder, { frames: isPictures(frames) ? inputs.encode(encoder, frames) : frames });
     return program.output('logits');
   }
 
-  async prepare({ pictures, videos }: Parameters<Stam['prepare']>[0]): Promise<void> {
+  async prepare({ pictures, videos }: Parameters<Stam['prepare']>[0] = {}): Promise<void> {
     const { inputs, model } = this.#parts;
+    if (pictures) expectFrames(pictures);
     await model.prepare(pictures ? inputs.videosIn(pictures) : (videos ?? 1));
     if (pictures) await inputs.prepare(pictures);
   }
@@ -298,7 +307,7 @@ class LoadedStam implements Stam {
       (before ?? Promise.resolve()).catch(() => undefined),
       signal,
     ); // whoever asked for that one hears of it
-    const parts = await loadParts(this.#open, { ...this.#options, signal }, device);
+    const parts = await loadParts(this.#open, { ...this.#options, signal }, device, this.config);
     const old = this.#parts;
     this.#parts = parts;
     const moved = { where: 'model', problem: 'its device was replaced by recover()', hint: 'call again' };
@@ -311,7 +320,14 @@ class LoadedStam implements Stam {
 
 function disposeOf({ reader, inputs, model, device }: Parts, reason?: StamError): void {
   model.dispose(reason);
-  for (const part of [reader, inputs, device]) part.dispose();
+  for (const part of [reader, inputs, device]) part.dispose(reason);
+}
+
+/** Throws shape-mismatch: whoever loaded one model does not want another back. */
+function expectSame(config: StamConfig, before: StamConfig): void {
+  const [got, expected] = [config, before].map(describeConfig);
+  if (JSON.stringify(config) === JSON.stringify(before)) return;
+  throw new StamError('shape-mismatch', { where: 'recover', problem: 'the source holds another model', got, expected });
 }
 
 function streamOf(frames: FrameStream, { classes }: StamConfig): StamStream {
@@ -319,7 +335,10 @@ function streamOf(frames: FrameStream, { classes }: StamConfig): StamStream {
     get length() {
       return frames.length;
     },
-    push: (frame, { signal, colors } = {}) => frames.push(exactPicture(frame, colors), signal),
+    push: async (frame, { signal, colors } = {}) => {
+      expectFrames(frame instanceof Float32Array ? frame : [frame]);
+      await frames.push(exactPicture(frame, colors), signal);
+    },
     async predict({ topk = 5, labels, signal } = {}) {
       const names = labelsFor(classes, labels);
       return topPredictions(await frames.logits(signal), topk, names);

@@ -6,6 +6,7 @@ import type { StorageType } from '../engine/dtype.ts';
 import { StamError, throwIfAborted } from '../engine/errors.ts';
 import type { Graph } from '../engine/graph.ts';
 import { rowLayout } from '../engine/layout.ts';
+import { expectCount } from '../engine/options.ts';
 import type { RunInputs, RunOptions } from '../engine/program.ts';
 import { Program } from '../engine/program.ts';
 import type { Outputs } from '../engine/read-back.ts';
@@ -115,6 +116,7 @@ export class Network {
     notices: readonly string[],
     { videos = 1, tune: mode = 'cached', tuningStore: store, signal, onProgress, onNotice }: NetworkOptions,
   ): Promise<Network> {
+    expectCount('videos', videos);
     const begin = performance.now();
     const { device } = planner;
     for (const notice of notices) onNotice?.(notice);
@@ -200,10 +202,11 @@ export class Network {
 
   /**
    * The program for V videos that an app may record, if it is ready: prepare() or load() has made it. It is none that a run has: one that
-   * load() or program() made belongs to the app from the first time on.
+   * load() or program() made belongs to the app from the first time on. Throws disposed and device-lost.
    */
   recorded(videos: number): Program | undefined {
     this.check();
+    this.device.check();
     const key = `${videos}`;
     const known = this.#recorded.held(key);
     if (known) return known;
@@ -261,8 +264,8 @@ export class Network {
     if (this.disposal.aborted) return;
     this.#disposal.abort(reason);
     for (const program of this.#passing) program.dispose();
-    this.#programs.dispose();
-    this.#recorded.dispose();
+    this.#programs.dispose(reason);
+    this.#recorded.dispose(reason);
     this.#weights.dispose();
   }
 

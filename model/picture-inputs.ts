@@ -2,6 +2,7 @@
 import type { Device } from '../engine/device.ts';
 import { StamError } from '../engine/errors.ts';
 import { rowLayout } from '../engine/layout.ts';
+import { expectOneOf } from '../engine/options.ts';
 import type { StamConfig } from './config.ts';
 import type { PictureReader, PictureSource } from './pictures.ts';
 import { notPrepared } from './pictures.ts';
@@ -12,7 +13,8 @@ import type { StreamFrame } from './stream.ts';
 import { isDecoded } from './stream.ts';
 import { copyVideoFrames } from './video-frames.ts';
 
-type ColorMode = 'exact' | 'fast';
+const colorModes = ['exact', 'fast'] as const;
+type ColorMode = (typeof colorModes)[number];
 
 /** Turns pictures into buffers of frames, [V F, 3, S, S]. */
 export class PictureInputs {
@@ -36,6 +38,7 @@ export class PictureInputs {
     colors: ColorMode = 'exact',
     signal?: AbortSignal,
   ): Promise<{ input: ModelInput; release: () => void }> {
+    expectOneOf('colors', colors, colorModes);
     if (!isPictures(frames)) return { input: frames, release: () => undefined };
     const videos = this.videosIn(frames);
     if (colors === 'exact' && frames.every(isVideoFrame)) {
@@ -84,8 +87,8 @@ export class PictureInputs {
     });
   }
 
-  dispose(): void {
-    this.#buffers.dispose();
+  dispose(reason?: StamError): void {
+    this.#buffers.dispose(reason);
   }
 
   async #make(videos: number): Promise<GPUBuffer> {
@@ -99,8 +102,25 @@ export class PictureInputs {
 
 /** The frame of a stream as the mode wants it: 'exact' copies the bytes of a frame of video. */
 export async function exactPicture(frame: StreamFrame, colors: ColorMode = 'exact'): Promise<StreamFrame> {
+  expectOneOf('colors', colors, colorModes);
   if (frame instanceof Float32Array || isDecoded(frame) || colors === 'fast' || !isVideoFrame(frame)) return frame;
   return await copyVideoFrames([frame]);
+}
+
+/** Throws bad-input for what can be no frames at all: whether they are as many as they should be is seen later. */
+export function expectFrames(frames: unknown): void {
+  const isObject = (one: unknown): one is object => typeof one === 'object' && one !== null;
+  if (frames instanceof Float32Array || (isObject(frames) && 'mapState' in frames)) return;
+  if (Array.isArray(frames) && frames.every(isObject)) {
+    const decoded = frames.filter((one) => isDecoded(one as DecodedFrames | PictureSource)).length;
+    if (decoded === 0 || decoded === frames.length) return;
+  }
+  throw new StamError('bad-input', {
+    where: 'frames',
+    problem: 'they are nothing that a model takes',
+    got: Object.prototype.toString.call(frames),
+    expected: 'a Float32Array, a GPUBuffer, an array of decoded videos, or one of pictures',
+  });
 }
 
 /** Whether these are pictures, and not bytes or floats. No picture at all counts as such, and is refused as one. */

@@ -95,8 +95,8 @@ export class PictureReader {
     }
   }
 
-  dispose(): void {
-    this.#ready.dispose();
+  dispose(reason?: StamError): void {
+    this.#ready.dispose(reason);
   }
 
   #making(source: PictureSource): (signal: AbortSignal) => Promise<Ready> {
@@ -152,6 +152,7 @@ export class PictureReader {
     source: PictureSource,
     { ready, into, picture, scratch }: { ready: Ready; into: GPUBuffer; picture: number; scratch: number },
   ): void {
+    if (isTexture(source)) expectFloats(source);
     const image = isVideo(source)
       ? fromBrowser(() => this.#device.gpu.importExternalTexture({ source }))
       : isTexture(source)
@@ -186,6 +187,17 @@ export class PictureReader {
 /** Textures that WebGPU refused would be refused again. */
 function dropScratch({ scratch }: Ready): void {
   for (const texture of scratch.splice(0)) texture.destroy();
+}
+
+/** Throws bad-input for integers, and for what the GPU would make linear numbers of: neither are the bytes that a model was trained on. */
+function expectFloats({ format }: GPUTexture): void {
+  if (!/(int|-srgb)$/.test(format)) return;
+  throw new StamError('bad-input', {
+    where: 'picture',
+    problem: 'a texture of this format gives other numbers than its bytes',
+    got: format,
+    expected: 'such as rgba8unorm',
+  });
 }
 
 function fromBrowser<T>(take: () => T): T {

@@ -2,6 +2,7 @@
 import type { Device } from '../engine/device.ts';
 import type { StorageType } from '../engine/dtype.ts';
 import type { Graph } from '../engine/graph.ts';
+import { expectCount, expectOneOf } from '../engine/options.ts';
 import type { Choose, Plan } from '../engine/plan.ts';
 import type { SelfCheckOptions } from '../engine/self-check.ts';
 import { SelfCheck } from '../engine/self-check.ts';
@@ -13,8 +14,9 @@ export type DType = StorageType | 'auto';
 
 const defaultFramesPerPass = 16;
 
-/** The storage that 'auto' stands for on a device. */
+/** The storage that 'auto' stands for on a device. Throws bad-input for another word. */
 export function chooseStorage(dtype: DType, { capabilities }: Device): StorageType {
+  expectOneOf('dtype', dtype, ['auto', 'f32', 'f16']);
   if (dtype !== 'auto') return dtype;
   return capabilities.features.has('shader-f16') && !capabilities.adapter.software ? 'f16' : 'f32';
 }
@@ -62,6 +64,7 @@ export class Planner extends NetworkPlanner {
     storage: StorageType,
     { wanted = defaultFramesPerPass, selfCheck }: { wanted?: number | undefined; selfCheck?: SelfCheckOptions } = {},
   ) {
+    expectCount('framesPerPass', wanted);
     super(device, storage, selfCheck);
     this.config = config;
     this.#wanted = wanted;

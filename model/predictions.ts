@@ -1,4 +1,5 @@
 // What logits say: the most probable classes, and where a class stands among all.
+import { expectCount } from '../engine/options.ts';
 
 /** One class of a model's answer. */
 export interface Prediction {
@@ -9,12 +10,13 @@ export interface Prediction {
   readonly score: number;
 }
 
-/** The `topk` most probable classes, best first; of equals the lower number. `logits` are those of one video, [classes]. */
+/** The `topk` most probable classes, best first; of equals the lower number. `logits` are those of one video, [classes]. Throws bad-input. */
 export function topPredictions(
   logits: Float32Array,
   topk: number,
   labels: readonly string[] | undefined,
 ): readonly Prediction[] {
+  expectCount('topk', topk);
   const peak = logits.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
   const shares = Float64Array.from(logits, (logit) => Math.exp(logit - peak));
   const total = shares.reduce((sum, share) => sum + share, 0);

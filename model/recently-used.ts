@@ -27,7 +27,8 @@ export class RecentlyUsed<T> {
   readonly #kept = new Map<string, Kept<T>>();
   /** Those that have to go when nobody uses them any more. */
   readonly #leaving = new Set<Kept<T>>();
-  #disposed = false;
+  /** Why there is nothing any more. */
+  #reason: StamError | undefined;
 
   /** `release` gets what has to go. */
   constructor(most: KeptCounts, release: (value: T) => void) {
@@ -89,16 +90,16 @@ export class RecentlyUsed<T> {
     this.#shrink();
   }
 
-  /** Releases all, whoever uses it, and what is being made as soon as it is. */
-  dispose(): void {
-    this.#disposed = true;
+  /** Releases all, whoever uses it, and what is being made as soon as it is. Who asks from now on gets `reason`. */
+  dispose(reason = new StamError('disposed', { where: 'model', problem: 'it was disposed of' })): void {
+    this.#reason = reason;
     for (const kept of [...this.#kept.values(), ...this.#leaving]) this.#let(kept);
     this.#kept.clear();
     this.#leaving.clear();
   }
 
   #take(key: string, make: Make<T>): Kept<T> {
-    if (this.#disposed) throw new StamError('disposed', { where: 'model', problem: 'it was disposed of' });
+    if (this.#reason) throw this.#reason;
     const known = this.#kept.get(key);
     const kept = known && !known.making.isGivenUp ? known : this.#begin(key, make);
     this.#touch(key, kept);

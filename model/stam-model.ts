@@ -3,6 +3,7 @@ import { madeUnlessAborted } from '../engine/abort.ts';
 import type { Device } from '../engine/device.ts';
 import { StamError, throwIfAborted } from '../engine/errors.ts';
 import { rowLayout } from '../engine/layout.ts';
+import { expectCount } from '../engine/options.ts';
 import type { Program, RunInput } from '../engine/program.ts';
 import type { Outputs } from '../engine/read-back.ts';
 import type { StamConfig } from './config.ts';
@@ -14,7 +15,7 @@ import { NetworkModel } from './network-model.ts';
 import { PictureReader } from './pictures.ts';
 import { chooseStorage, Planner } from './planner.ts';
 import type { CropRecipe, DecodedFrames, MakeProgram } from './preprocess.ts';
-import { defaultZoom, Preprocessor } from './preprocess.ts';
+import { cropAxes, defaultZoom, Preprocessor } from './preprocess.ts';
 import { spatialGraph, temporalGraph } from './stam.ts';
 import { FrameStream } from './stream.ts';
 
@@ -55,15 +56,27 @@ export class StamModel extends NetworkModel {
     options: StamModelOptions = {},
   ): Promise<StamModel> {
     const { dtype = 'auto', framesPerPass: wanted, zoom = defaultZoom } = options;
+    cropAxes(1, 1, { size: config.imageSize, zoom });
     const fitted = fitCheckpoint(source, config);
     const selfCheck = selfCheckOf(options);
     const planner = new Planner(device, config, chooseStorage(dtype, device), { wanted, selfCheck });
     return new StamModel(config, await Network.load(planner, fitted, fitted.notices, options), zoom);
   }
 
-  /** Makes ready what recorded() gives for V videos. */
-  prepare(videos: number): Promise<void> {
-    return this.network.prepare(videos);
+  /** Makes ready what recorded() gives for V videos. Throws limit where no buffer holds so many. */
+  async prepare(videos: number): Promise<void> {
+    expectCount('videos', videos);
+    const { frames, imageSize } = this.config;
+    const { bufferBytes } = this.device.capabilities.limits;
+    const bytes = 4 * rowLayout.elements([videos * frames, 3, imageSize, imageSize]);
+    if (bytes <= bufferBytes) return await this.network.prepare(videos);
+    const [got, expected] = [`${bytes} bytes`, `at most ${bufferBytes}`];
+    throw new StamError('limit', {
+      where: 'prepare',
+      problem: `the frames of ${videos} videos fit in no buffer`,
+      got,
+      expected,
+    });
   }
 
   /** The program for V videos that an app may record, if prepare() or load() has made it. Runs have others. */
