@@ -344,9 +344,8 @@ export class Program {
     for (const name of Object.keys(inputs)) if (!this.plan.inputs.has(name)) unknown(name, 'input', this.plan.inputs);
     for (const [name, { size }] of this.plan.inputs) {
       const got: T | undefined = inputs[name];
-      if (got && isOnGpu(got) && (got.usage & GPUBufferUsage.COPY_SRC) === 0) {
-        throw new StamError('bad-input', { where: name, problem: 'the buffer has no usage COPY_SRC' });
-      }
+      const problem = got && problemOf(got);
+      if (problem) throw new StamError('bad-input', { where: name, problem });
       if (got && fits(got, size)) continue;
       throw new StamError('bad-input', {
         where: name,
@@ -368,6 +367,13 @@ function viewOf(textures: RunTextures, { bindings }: Dispatch, binding: string):
   const texture = place.kind === 'texture' ? textures[place.name] : undefined;
   if (!texture) throw new StamError('bad-input', { where: binding, problem: 'the texture is missing' });
   return 'createView' in texture ? texture.createView({ dimension: '2d', arrayLayerCount: 1 }) : texture;
+}
+
+/** What is wrong with an input whatever its size. */
+function problemOf(input: RunInput): string | undefined {
+  if (!isOnGpu(input)) return input.BYTES_PER_ELEMENT === 4 ? undefined : 'its elements do not take four bytes';
+  if ((input.usage & GPUBufferUsage.COPY_SRC) === 0) return 'the buffer has no usage COPY_SRC';
+  return input.mapState === 'unmapped' ? undefined : 'the buffer is mapped';
 }
 
 function isOnGpu(input: RunInput): input is GPUBuffer {

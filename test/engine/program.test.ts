@@ -177,14 +177,19 @@ describe('encode', () => {
     weights.dispose();
   });
 
-  test('refuses an input that is missing or too small', async () => {
+  test('refuses an input that is missing, too small, mapped or of doubles', async () => {
     const { program, weights } = await load();
     const encoder = device.gpu.createCommandEncoder();
     const small = inputBuffer(144);
     expect(() => program.encode(encoder, {})).toThrow(expect.objectContaining({ code: 'bad-input' }));
     expect(() => program.encode(encoder, { x: small })).toThrow(/^x: .*got 144 bytes, expected 160 bytes$/);
+    const usage = GPUBufferUsage.COPY_SRC | GPUBufferUsage.MAP_WRITE;
+    const mapped = device.gpu.createBuffer({ size: 160, usage, mappedAtCreation: true });
+    expect(() => program.encode(encoder, { x: mapped })).toThrow(/^x: the buffer is mapped$/);
+    const doubles = new Float64Array(20) as unknown as Float32Array<ArrayBuffer>;
+    await expect(program.run({ x: doubles })).rejects.toThrow(/^x: its elements do not take four bytes$/);
     for (const made of [program, weights]) made.dispose();
-    small.destroy();
+    for (const buffer of [small, mapped]) buffer.destroy();
   });
 
   test('makes no GPU object', async () => {
