@@ -98,7 +98,7 @@ export class Player {
       }
     },
     'several at a time': async (random, signal) => {
-      const names = ['floats', 'floats of several videos', 'pictures', 'a buffer', 'stream'];
+      const names = Object.keys(this.operations).filter((name) => name !== 'several at a time');
       const calls = Array.from({ length: 2 + random.below(4) }, () =>
         this.operations[random.pick(names)](random, signal),
       );
