@@ -6,7 +6,6 @@ import type { Checkpoint } from './checkpoint.ts';
 import { httpSource } from './http-source.ts';
 import type { OpenCheckpointOptions } from './open-checkpoint.ts';
 import { openCheckpoint } from './open-checkpoint.ts';
-import { openShardedSafetensors } from './sharded-safetensors.ts';
 import { type ByteSource, blobSource, bufferSource } from './source.ts';
 
 /**
@@ -47,8 +46,15 @@ export async function openWeights(input: WeightInput, options: OpenWeightsOption
   };
   const source = await open(input);
   if (!source.name.endsWith('.index.json')) return await openCheckpoint(source, options);
+  const { openShardedSafetensors } = await shardReader().catch(async (error) => {
+    await source.close();
+    throw error;
+  });
   return await openShardedSafetensors(source, (name) => open(beside(input, name)), options);
 }
+
+/** A file of its own in the library for browsers: most models come in one file. */
+const shardReader = () => import('./sharded-safetensors.ts');
 
 async function openSource(input: WeightInput, options: OpenWeightsOptions): Promise<ByteSource> {
   const { signal } = options;

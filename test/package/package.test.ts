@@ -77,7 +77,7 @@ test('the tarball holds what an app or the command reads, and nothing else', () 
     ...models,
     ...built.map((name) => `dist/${name}`),
   ];
-  const chunk = /^dist\/chunks\/[a-z]+-[A-Z\d]+\.js(?:\.map)?$/;
+  const chunk = /^dist\/chunks\/[a-z-]+-[A-Z\d]+\.js(?:\.map)?$/;
   const names = files.map((file) => file.path).filter((name) => !chunk.test(name));
   expect(names.sort()).toEqual(wanted.sort());
 });
