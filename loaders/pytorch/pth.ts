@@ -2,7 +2,8 @@
 // Nothing in such a file is run: pickle.ts says how.
 import { StamError } from '../../engine/errors.ts';
 import type { Checkpoint, TensorInfo } from '../checkpoint.ts';
-import { formatOf } from '../file-format.ts';
+import { formatOf, readStart } from '../file-format.ts';
+import { foreignFormatError } from '../foreign-format.ts';
 import { onDemandCheckpoint } from '../on-demand.ts';
 import { describeTensor, dtypeBits } from '../safetensors-header.ts';
 import type { ByteSource } from '../source.ts';
@@ -41,17 +42,21 @@ export async function openPth(source: ByteSource, options: PthOptions = {}): Pro
 }
 
 async function openContainer(source: ByteSource, options: PthOptions): Promise<TorchFile> {
-  switch (await formatOf(source, options.signal)) {
+  const start = await readStart(source, options.signal);
+  switch (formatOf(start)) {
     case 'zip':
       return openZipFile(source, options);
     case 'pickle':
       return openLegacyFile(source, options);
-    case 'safetensors':
-      throw new StamError('bad-checkpoint', {
-        where: source.name,
-        problem: 'the file does not begin as torch.save begins one',
-        expected: '50 4b 03 04 (zip) or 80 02 (pickle)',
-      });
+    case 'other':
+      throw (
+        foreignFormatError(source, start) ??
+        new StamError('bad-checkpoint', {
+          where: source.name,
+          problem: 'the file does not begin as torch.save begins one',
+          expected: '50 4b 03 04 (zip) or 80 02 (pickle)',
+        })
+      );
   }
 }
 
