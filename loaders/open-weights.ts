@@ -1,5 +1,5 @@
 // From whatever an app calls its weights to a checkpoint: an address, a file, bytes.
-import { StamError, throwIfAborted } from '../engine/errors.ts';
+import { StamError } from '../engine/errors.ts';
 import { cacheStorage } from '../engine/text-stores.ts';
 import { browserBlockStore, cachedSource } from './block-cache.ts';
 import type { Checkpoint } from './checkpoint.ts';
@@ -10,7 +10,7 @@ import { type ByteSource, blobSource, bufferSource } from './source.ts';
 
 /**
  * Where weights are: an address (http, https, blob or data; in browsers relative ones too), in Node also a path; a Request, which may
- * carry headers; a File or Blob; bytes, or a stream of them. The format is told by the bytes: safetensors, or what torch.save wrote.
+ * carry headers; a File or Blob; bytes, or a stream of Uint8Arrays, which can be read only once: recover() cannot read it again. The format is told by the bytes: safetensors, or what torch.save wrote.
  * What ends in `.index.json` is the index of safetensors files beside it.
  */
 export type WeightInput =
@@ -35,7 +35,10 @@ export interface OpenWeightsOptions extends OpenCheckpointOptions {
   readonly onNotice?: ((text: string) => void) | undefined;
 }
 
-/** Opens weights. The caller closes the checkpoint. Throws what openCheckpoint(), httpSource() and fileSource() throw. */
+/**
+ * Opens weights. The caller closes the checkpoint. Throws what openCheckpoint(), httpSource() and fileSource() throw; bad-input for a
+ * stream that is locked, breaks off or gives other chunks than Uint8Arrays.
+ */
 export async function openWeights(input: WeightInput, options: OpenWeightsOptions = {}): Promise<Checkpoint> {
   const { onRead } = options;
   const progress = { loaded: 0, total: 0 };
@@ -60,7 +63,11 @@ async function openSource(input: WeightInput, options: OpenWeightsOptions): Prom
   const { signal } = options;
   if (input instanceof Blob) return blobSource(input);
   if (input instanceof ArrayBuffer || input instanceof Uint8Array) return bufferSource(input);
-  if (input instanceof ReadableStream) return bufferSource(await collect(input, signal), 'stream');
+  if (input instanceof ReadableStream) {
+    // a file of its own in the library for browsers: few apps have their weights in a stream
+    const { streamSource } = await import('./stream-source.ts');
+    return await streamSource(input, signal);
+  }
   if (input instanceof Request) return await keep(await httpSource(input, { signal }), options);
   const url = urlOf(input);
   if (url === undefined || url.protocol === 'file:') {
@@ -106,33 +113,6 @@ async function keep(source: ByteSource, { cache = true, onNotice }: OpenWeightsO
   const storage = cache ? cacheStorage() : undefined;
   if (!storage) return source;
   return await cachedSource(source, { store: browserBlockStore(storage), onProblem: onNotice });
-}
-
-/** A stream can be read only once and only forwards: its bytes are held in memory, and the weights want to be read by ranges. */
-async function collect(stream: ReadableStream<Uint8Array>, signal: AbortSignal | undefined) {
-  const reader = stream.getReader();
-  const stop = () => void reader.cancel(signal?.reason).catch(() => undefined);
-  signal?.addEventListener('abort', stop);
-  try {
-    const pieces: Uint8Array[] = [];
-    let size = 0;
-    for (;;) {
-      const { done, value } = await reader.read();
-      throwIfAborted(signal);
-      if (done) break;
-      pieces.push(value);
-      size += value.byteLength;
-    }
-    const bytes = new Uint8Array(size);
-    let at = 0;
-    for (const piece of pieces) {
-      bytes.set(piece, at);
-      at += piece.byteLength;
-    }
-    return bytes;
-  } finally {
-    signal?.removeEventListener('abort', stop);
-  }
 }
 
 /** Adds up what is read. */

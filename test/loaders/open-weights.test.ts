@@ -106,9 +106,7 @@ test('an index without a place is refused, and so is what is no checkpoint', asy
   await expect(openWeights('data:text/plain,hello')).rejects.toMatchObject({ code: 'bad-checkpoint' });
 });
 
-test('a stream that breaks off rejects with its own reason, one that stalls can be aborted', async () => {
-  const broken = new ReadableStream<Uint8Array>({ pull: () => Promise.reject(new Error('line cut')) });
-  await expect(openWeights(broken)).rejects.toThrow('line cut');
+test('a stream that stalls can be aborted', async () => {
   const controller = new AbortController();
   let cancelled = false;
   const stalled = new ReadableStream<Uint8Array>({
