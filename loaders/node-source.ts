@@ -1,6 +1,6 @@
 // Files on disk, as bytes by range and as a place to write to.
 import { randomBytes } from 'node:crypto';
-import { rmSync } from 'node:fs';
+import { rmSync, type Stats } from 'node:fs';
 import { open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { StamError, type StamErrorCode, throwIfAborted } from '../engine/errors.ts';
@@ -9,40 +9,67 @@ import { type ByteSink, type ByteSource, rangedSource } from './source.ts';
 /** Largest single read, in bytes: an abort is noticed between two of them. */
 const chunkBytes = 16 * 1024 * 1024;
 
-/** A regular file. Throws bad-input, naming the path, when there is none that can be opened. */
+/**
+ * A regular file. A file that is replaced by another of its name is read on as it was; one that is written to is not read on, unless that
+ * happens within the few milliseconds by which the system counts the time of a change.
+ * Throws bad-input, naming the path, when there is none that can be opened; reads throw bad-checkpoint for a file that has changed.
+ */
 export async function fileSource(path: string): Promise<ByteSource> {
   const cannotOpen = (cause: unknown) => {
     throw fileError('bad-input', path, 'the file cannot be opened', cause);
   };
-  const status = await stat(path).catch(cannotOpen);
-  if (!status.isFile()) {
-    // found out before opening, which would wait for ever on a pipe that nobody writes to
-    throw new StamError('bad-input', {
-      where: path,
-      problem: 'not a file that can be read by ranges',
-      got: status.isDirectory() ? 'a directory' : 'a device, pipe or socket',
-      expected: 'a regular file',
-    });
-  }
+  // found out before opening, which would wait for ever on a pipe that nobody writes to
+  refuseOtherThanFile(await stat(path).catch(cannotOpen), path);
   const file = await open(path, 'r').catch(cannotOpen);
+  // of what was opened: the path may mean another file by now
+  const before = await file.stat().catch(async (cause) => {
+    await file.close();
+    return cannotOpen(cause);
+  });
   return rangedSource({
     name: path,
-    size: status.size,
+    size: before.size,
     async readRange(start, end, signal, allocate) {
+      const cannotRead = (cause: unknown) => {
+        throw fileError('bad-checkpoint', path, 'the file cannot be read', cause);
+      };
       const bytes = allocate(end - start);
       let filled = 0;
       while (filled < bytes.byteLength) {
         throwIfAborted(signal);
         const length = Math.min(chunkBytes, bytes.byteLength - filled);
-        const { bytesRead } = await file.read(bytes, filled, length, start + filled).catch((cause) => {
-          throw fileError('bad-checkpoint', path, 'the file cannot be read', cause);
-        });
+        const { bytesRead } = await file.read(bytes, filled, length, start + filled).catch(cannotRead);
         if (bytesRead === 0) break; // the end came early: `rangedSource` reports it
         filled += bytesRead;
       }
+      // after the bytes were read: a change before this is in the times now, one that comes later is not in the bytes
+      if (filled === bytes.byteLength) refuseChange(before, await file.stat().catch(cannotRead), path);
       return bytes.subarray(0, filled);
     },
     release: () => file.close(),
+  });
+}
+
+function refuseOtherThanFile(status: Stats, path: string): void {
+  if (status.isFile()) return;
+  throw new StamError('bad-input', {
+    where: path,
+    problem: 'not a file that can be read by ranges',
+    got: status.isDirectory() ? 'a directory' : 'a device, pipe or socket',
+    expected: 'a regular file',
+  });
+}
+
+/** Not by ctime, which a new name or new permissions change too. */
+function refuseChange(before: Stats, now: Stats, path: string): void {
+  if (now.size === before.size && now.mtimeMs === before.mtimeMs) return;
+  const describe = ({ size, mtime }: Stats) => `${size} bytes of ${mtime.toISOString()}`;
+  throw new StamError('bad-checkpoint', {
+    where: path,
+    problem: 'the file changed while it was read',
+    got: describe(now),
+    expected: describe(before),
+    hint: 'load it again when it is complete; write new weights beside it and rename them, and nobody reads half of them',
   });
 }
 
