@@ -5,9 +5,19 @@ import os from 'node:os';
 import path from 'node:path';
 import type { TextStore } from './text-store.ts';
 
-/** In the user's own cache and not in a shared temporary folder, because code is loaded from there. */
+/**
+ * In the user's own cache and not in a shared temporary folder, because code is loaded from there. For the same reason no variable that
+ * is empty or a relative path counts, as the XDG Base Directory Specification has it: that would be a folder of wherever the process runs.
+ */
 export function cacheFolder(): string {
-  return path.join(process.env['XDG_CACHE_HOME'] ?? path.join(os.homedir(), '.cache'), 'stam-webgpu');
+  const own = process.env['XDG_CACHE_HOME'] ?? '';
+  return path.join(path.isAbsolute(own) ? own : path.join(homeFolder(), '.cache'), 'stam-webgpu');
+}
+
+/** What HOME says, or where that is no absolute path, what the system's list of users says. */
+function homeFolder(): string {
+  const home = os.homedir();
+  return path.isAbsolute(home) ? home : os.userInfo().homedir;
 }
 
 /** Each text a JSON file under the hash of its name, replaced as a whole: readers beside a writer see the old text or the new one. */
