@@ -193,12 +193,16 @@ export async function readWhole(
     return whole;
   }
   const pieces: Uint8Array[] = [];
-  for (;;) {
+  for (let count = 1; count > 0; ) {
+    // filled before the next begins: however short the chunks are that come, no memory is left empty
     const piece = new Uint8Array(pieceBytes);
-    const count = await body.readInto(piece);
-    if (count === 0) break;
-    refuseMoreThanLimit(body.position);
-    pieces.push(piece.subarray(0, count));
+    let used = 0;
+    do {
+      count = await body.readInto(piece.subarray(used));
+      used += count;
+      refuseMoreThanLimit(body.position);
+    } while (count > 0 && used < pieceBytes);
+    pieces.push(piece.subarray(0, used));
   }
   const whole = reserve(body.position, file);
   let filled = 0;

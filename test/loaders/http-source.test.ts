@@ -202,6 +202,45 @@ describe('a server without ranges', () => {
   });
 });
 
+/** Bytes that `new Uint8Array(length)` has given while `work` ran. */
+async function bytesTaken(work: () => Promise<unknown>): Promise<number> {
+  let bytes = 0;
+  const construct = (target: typeof Uint8Array, args: unknown[]) => {
+    if (typeof args[0] === 'number') bytes += args[0];
+    return Reflect.construct(target, args);
+  };
+  vi.stubGlobal('Uint8Array', new Proxy(Uint8Array, { construct }));
+  await work();
+  vi.unstubAllGlobals();
+  return bytes;
+}
+
+test.each([10, 1000, 65_536, 100_000])(
+  'chunks of %i bytes, of a length not told, take twice the file',
+  async (length) => {
+    const large = Uint8Array.from({ length: 200_000 }, (_, i) => i * 7 + (i >> 8));
+    const send: typeof fetch = async () => {
+      let at = 0;
+      const body = new ReadableStream<Uint8Array>({
+        pull(controller) {
+          if (at >= large.length) controller.close();
+          else controller.enqueue(large.slice(at, at + length));
+          at += length;
+        },
+      });
+      return new Response(body);
+    };
+    let source = await open({ fetch: send });
+    expect(Buffer.compare(await source.read(0, source.size), large)).toBe(0);
+    const taken = await bytesTaken(async () => {
+      source = await open({ fetch: send });
+    });
+    expect(source.size).toBe(large.length);
+    // the file, and pieces of it of which one is not full
+    expect(taken).toBeLessThanOrEqual(2 * large.length + 2 ** 16);
+  },
+);
+
 describe('an abort', () => {
   const hang: Misbehaviour = (request, response) => {
     answerHead(request.headers.range, response);
