@@ -4,7 +4,7 @@ import type { Checkpoint } from './checkpoint.ts';
 import { formatOf, readStart } from './file-format.ts';
 import type { PthOptions } from './pytorch/pth.ts';
 import { openSafetensors, type SafetensorsOptions } from './safetensors.ts';
-import type { ByteSource } from './source.ts';
+import { type ByteSource, rangedSource } from './source.ts';
 
 /** What either format takes. */
 export type OpenCheckpointOptions = SafetensorsOptions & PthOptions;
@@ -18,15 +18,38 @@ export async function openCheckpoint(source: ByteSource, options: OpenCheckpoint
   const { signal } = options;
   try {
     const start = await readStart(source, signal);
+    const whole = startingWith(start, source);
     if (formatOf(start) === 'other')
-      return await openSafetensors(source, options).catch((error) => explain(error, start, source));
+      return await openSafetensors(whole, options).catch((error) => explain(error, start, source));
     // the reader of pickles is a file of its own in the library for browsers: apps that load safetensors never fetch it
     const { openPth } = await import('./pytorch/pth.ts');
-    return await openPth(source, options);
+    return await openPth(whole, options);
   } catch (error) {
     await source.close();
     throw error;
   }
+}
+
+/** `source`, whose first bytes are here already. A server would be asked anew for them, and its first response given up. */
+function startingWith(start: Uint8Array, source: ByteSource): ByteSource {
+  const { name, size, version } = source;
+  return rangedSource({
+    name,
+    size,
+    version,
+    async readRange(from, to, signal, allocate) {
+      if (from >= start.byteLength) return await source.read(from, to, signal, allocate);
+      const bytes = allocate(to - from);
+      const known = start.subarray(from, to);
+      bytes.set(known);
+      if (to <= start.byteLength) return bytes;
+      const rest = bytes.subarray(known.byteLength);
+      const read = await source.read(start.byteLength, to, signal, () => rest);
+      rest.set(read.subarray(0, rest.byteLength)); // not every source uses the memory that it is offered
+      return bytes.subarray(0, known.byteLength + read.byteLength);
+    },
+    release: () => source.close(),
+  });
 }
 
 /** Throws what the file is, where it is known, in place of what it lacks as safetensors. Nobody fetches the list who has the right file. */

@@ -1,9 +1,11 @@
 // Which format a file is taken for, and what is said of files that are none.
 import { describe, expect, test } from 'vitest';
 import { StamError } from '../../engine/errors.ts';
+import { httpSource } from '../../loaders/http-source.ts';
 import { openCheckpoint } from '../../loaders/open-checkpoint.ts';
 import { openPth } from '../../loaders/pytorch/pth.ts';
-import { bufferSource } from '../../loaders/source.ts';
+import { type ByteSource, bufferSource } from '../../loaders/source.ts';
+import { serveFile } from './http-server.ts';
 import { dict, legacyFile, tensor, zip, zipFiles } from './pytorch/torch-files.ts';
 
 const ascii = (text: string) => [...text].map((character) => character.charCodeAt(0));
@@ -29,6 +31,51 @@ describe('opened by their first bytes', () => {
     ['text', ascii('hello world, this is text'), /the header is too long/],
   ])('%s is taken for safetensors', async (_, bytes, message) => {
     await expect(openCheckpoint(source(bytes))).rejects.toThrow(message);
+  });
+});
+
+/** Two tensors, of 4 bytes and of as many as fill the file, behind a header that is padded to so many bytes. */
+function padded(headerBytes: number): Uint8Array<ArrayBuffer> {
+  const infos = {
+    first: { dtype: 'U8', shape: [4], data_offsets: [0, 4] },
+    second: { dtype: 'U8', shape: [996], data_offsets: [4, 1000] },
+  };
+  const text = JSON.stringify(infos).padEnd(headerBytes);
+  const data = Uint8Array.from({ length: 1000 }, (_, i) => i * 7);
+  return Uint8Array.from([headerBytes & 255, headerBytes >> 8, 0, 0, 0, 0, 0, 0, ...ascii(text), ...data]);
+}
+
+// shorter than what the format is told by, just as long, and longer
+describe.each([200, 504, 505, 3000])('a header of %i bytes', (headerBytes) => {
+  const file = padded(headerBytes);
+  const first = file.slice(8 + headerBytes, 12 + headerBytes);
+  const second = file.slice(12 + headerBytes);
+
+  test('a file that is read front to back is one request', async () => {
+    const server = await serveFile(file);
+    const checkpoint = await openCheckpoint(await httpSource(server.url));
+    expect(await checkpoint.readBytes('first')).toEqual(first);
+    expect(await checkpoint.readBytes('second')).toEqual(second);
+    expect(server.ranges).toEqual(['bytes=0-']);
+    await checkpoint.close();
+    await server.close();
+  });
+
+  test('no byte is read twice, and what is read may be changed', async () => {
+    const bytes = bufferSource(file);
+    const read: number[] = [];
+    const counting: ByteSource = {
+      ...bytes,
+      read(start, end, ...rest) {
+        for (let at = start; at < end; at++) read.push(at);
+        return bytes.read(start, end, ...rest);
+      },
+    };
+    const checkpoint = await openCheckpoint(counting);
+    (await checkpoint.readBytes('first')).fill(0);
+    await checkpoint.readBytes('second');
+    expect(read).toEqual([...file.keys()]);
+    expect(await checkpoint.readBytes('first')).toEqual(first);
   });
 });
 
