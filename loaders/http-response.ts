@@ -216,8 +216,7 @@ export async function readWhole(
 /** Of a body whose length nobody knows. */
 const pieceBytes = 2 ** 16;
 
-/** Memory of this many bytes. Throws out-of-memory where so much cannot be had. */
-export function reserve(bytes: number, file: string): Uint8Array<ArrayBuffer> {
+function reserve(bytes: number, file: string): Uint8Array<ArrayBuffer> {
   try {
     return new Uint8Array(bytes);
   } catch (cause) {

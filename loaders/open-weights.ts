@@ -65,8 +65,8 @@ async function openSource(input: WeightInput, options: OpenWeightsOptions): Prom
   if (input instanceof ArrayBuffer || input instanceof Uint8Array) return bufferSource(input);
   if (input instanceof ReadableStream) {
     // a file of its own in the library for browsers: few apps have their weights in a stream
-    const { streamSource } = await import('./stream-source.ts');
-    return await streamSource(input, signal);
+    const { readStream } = await import('./read-stream.ts');
+    return bufferSource(await readStream(input, signal), 'stream');
   }
   if (input instanceof Request) return await keep(await httpSource(input, { signal }), options);
   const url = urlOf(input);

@@ -1,17 +1,15 @@
 // A stream of bytes, read to its end: it can be read only once and only forwards, and the weights want to be read by ranges.
 import { StamError, throwIfAborted } from '../engine/errors.ts';
-import { describeFailure, reserve } from './http-response.ts';
-import { type ByteSource, bufferSource } from './source.ts';
 
 /**
  * All bytes of a stream, in memory. A stream that is given up is cancelled.
  * Throws bad-input for a stream that is locked or breaks off, and for chunks that are no Uint8Array; out-of-memory when there is no
  * memory for all of it.
  */
-export async function streamSource(
+export async function readStream(
   stream: ReadableStream<Uint8Array>,
   signal: AbortSignal | undefined,
-): Promise<ByteSource> {
+): Promise<Uint8Array<ArrayBuffer>> {
   if (stream.locked) {
     throw new StamError('bad-input', {
       where: 'stream',
@@ -24,7 +22,7 @@ export async function streamSource(
   const stop = () => cancel(signal?.reason);
   signal?.addEventListener('abort', stop);
   try {
-    return bufferSource(await readToEnd(reader, signal), 'stream');
+    return await readToEnd(reader, signal);
   } catch (error) {
     cancel(error);
     throw error;
@@ -40,7 +38,7 @@ async function readToEnd(reader: ReadableStreamDefaultReader<Uint8Array>, signal
     throwIfAborted(signal);
     const { done, value } = await reader.read().catch((cause) => {
       throwIfAborted(signal);
-      const problem = `the stream broke off after ${size} bytes: ${describeFailure(cause)}`;
+      const problem = `the stream broke off after ${size} bytes: ${cause instanceof Error ? cause.message : String(cause)}`;
       throw new StamError('bad-input', { where: 'stream', problem, cause });
     });
     throwIfAborted(signal);
@@ -49,13 +47,21 @@ async function readToEnd(reader: ReadableStreamDefaultReader<Uint8Array>, signal
     pieces.push(value);
     size += value.byteLength;
   }
-  const bytes = reserve(size, 'stream');
+  const bytes = memoryFor(size);
   let at = 0;
   for (const piece of pieces) {
     bytes.set(piece, at);
     at += piece.byteLength;
   }
   return bytes;
+}
+
+function memoryFor(size: number): Uint8Array<ArrayBuffer> {
+  try {
+    return new Uint8Array(size);
+  } catch (cause) {
+    throw new StamError('out-of-memory', { where: 'stream', problem: `no memory for ${size} bytes`, cause });
+  }
 }
 
 /** By its tag: what another frame or context has made is no instance of this one's Uint8Array. */
