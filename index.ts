@@ -18,7 +18,7 @@ export interface LoadStamOptions extends LoadCheckpointOptions, Pick<OpenWeights
  * GPU lacks. An aborted call rejects with the signal's reason, by default an AbortError.
  */
 export async function loadStam(source: WeightInput | StamSource, options: LoadStamOptions = {}): Promise<Stam> {
-  if (typeof source === 'object' && 'tensors' in source) return await loadFromCheckpoint(source, options);
+  if (source && typeof source === 'object' && 'tensors' in source) return await loadFromCheckpoint(source, options);
   const { cache, onProgress, onNotice } = options;
   const onRead = (loaded: number, total: number) => onProgress?.({ stage: 'download', loaded, total });
   const open = async (signal: AbortSignal | undefined) => {

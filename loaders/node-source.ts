@@ -148,7 +148,16 @@ function fileError(code: StamErrorCode, path: string, problem: string, cause: un
   });
 }
 
-/** The path that a `file:` address means; a path is one already. */
+/** The path that a `file:` address means; a path is one already. Throws bad-input for an address that means none. */
 export function pathOf(place: string | URL): string {
-  return typeof place === 'string' ? place : fileURLToPath(place);
+  if (typeof place === 'string') return place;
+  try {
+    return fileURLToPath(place);
+  } catch (cause) {
+    throw new StamError('bad-input', {
+      where: place.href,
+      problem: `the address means no path: ${String(cause)}`,
+      cause,
+    });
+  }
 }

@@ -1,8 +1,9 @@
 // From whatever an app calls its weights to a checkpoint: an address, a file, bytes.
-import { StamError } from '../engine/errors.ts';
+import { StamError, throwIfAborted } from '../engine/errors.ts';
 import { cacheStorage } from '../engine/text-stores.ts';
 import { browserBlockStore, cachedSource } from './block-cache.ts';
 import type { Checkpoint } from './checkpoint.ts';
+import { cannotFetch, describeFailure, statusText } from './http-response.ts';
 import { httpSource } from './http-source.ts';
 import type { OpenCheckpointOptions } from './open-checkpoint.ts';
 import { openCheckpoint } from './open-checkpoint.ts';
@@ -10,8 +11,8 @@ import { type ByteSource, blobSource, bufferSource } from './source.ts';
 
 /**
  * Where weights are: an address (http, https, blob or data; in browsers relative ones too), in Node also a path; a Request, which may
- * carry headers; a File or Blob; bytes, or a stream of Uint8Arrays, which can be read only once: recover() cannot read it again. The format is told by the bytes: safetensors, or what torch.save wrote.
- * What ends in `.index.json` is the index of safetensors files beside it.
+ * carry headers; a File or Blob; bytes, or a stream of Uint8Arrays, which can be read only once: recover() cannot read it again.
+ * The format is told by the bytes: safetensors, or what torch.save wrote. What ends in `.index.json` is the index of safetensors files beside it.
  */
 export type WeightInput =
   | string
@@ -36,69 +37,111 @@ export interface OpenWeightsOptions extends OpenCheckpointOptions {
 }
 
 /**
- * Opens weights. The caller closes the checkpoint. Throws what openCheckpoint(), httpSource() and fileSource() throw; bad-input for a
- * stream that is locked, breaks off or gives other chunks than Uint8Arrays.
+ * Opens weights. The caller closes the checkpoint. Throws what openCheckpoint(), httpSource() and fileSource() throw; bad-input for an
+ * address that is none or cannot be fetched, for a stream that is locked, breaks off or gives other chunks than Uint8Arrays, and for what
+ * is no WeightInput at all.
  */
 export async function openWeights(input: WeightInput, options: OpenWeightsOptions = {}): Promise<Checkpoint> {
   const { onRead } = options;
   const progress = { loaded: 0, total: 0 };
-  const open = async (from: WeightInput) => {
+  const open = async (from: Place) => {
     const source = await openSource(from, options);
     progress.total += source.size;
     return onRead ? counted(source, progress, onRead) : source;
   };
-  const source = await open(input);
+  const place = placeOf(input);
+  const source = await open(place);
   if (!source.name.endsWith('.index.json')) return await openCheckpoint(source, options);
   const { openShardedSafetensors } = await shardReader().catch(async (error) => {
     await source.close();
     throw error;
   });
-  return await openShardedSafetensors(source, (name) => open(beside(input, name)), options);
+  return await openShardedSafetensors(source, (name) => open(beside(place, name)), options);
 }
 
 /** A file of its own in the library for browsers: most models come in one file. */
 const shardReader = () => import('./sharded-safetensors.ts');
 
-async function openSource(input: WeightInput, options: OpenWeightsOptions): Promise<ByteSource> {
+/** An input whose text, where it is one, is a path: addresses are URLs. */
+type Place = WeightInput;
+
+/** A relative address is the page's, where there is a page. Throws bad-input for what is no WeightInput. */
+function placeOf(input: WeightInput): Place {
+  // not `instanceof URL`: Node has two of them where tests simulate a browser
+  const text = typeof input === 'string' ? input : (input as Partial<URL> | null | undefined)?.href;
+  if (typeof text !== 'string') {
+    const types = [Request, Blob, ArrayBuffer, Uint8Array, ReadableStream];
+    if (types.some((type) => input instanceof type)) return input;
+    throw new StamError('bad-input', {
+      where: 'weights',
+      problem: 'neither an address nor bytes',
+      got: Object.prototype.toString.call(input).slice(8, -1),
+    });
+  }
+  // a drive letter is no scheme
+  const isWhole = /^[a-z][a-z\d+.-]+:/i.test(text);
+  if (!isWhole && typeof location === 'undefined') return text;
+  try {
+    return isWhole ? new URL(text) : new URL(text, location.href);
+  } catch (cause) {
+    throw cannotFetch(printable(text), 'no valid address', { cause });
+  }
+}
+
+async function openSource(place: Place, options: OpenWeightsOptions): Promise<ByteSource> {
   const { signal } = options;
-  if (input instanceof Blob) return blobSource(input);
-  if (input instanceof ArrayBuffer || input instanceof Uint8Array) return bufferSource(input);
-  if (input instanceof ReadableStream) {
+  if (place instanceof Blob) return blobSource(place);
+  if (place instanceof ArrayBuffer || place instanceof Uint8Array) return bufferSource(place);
+  if (place instanceof ReadableStream) {
     // a file of its own in the library for browsers: few apps have their weights in a stream
     const { readStream } = await import('./read-stream.ts');
-    return bufferSource(await readStream(input, signal), 'stream');
+    return bufferSource(await readStream(place, signal), 'stream');
   }
-  if (input instanceof Request) return await keep(await httpSource(input, { signal }), options);
-  const url = urlOf(input);
-  if (url === undefined || url.protocol === 'file:') {
+  if (typeof place === 'string' || (place instanceof URL && place.protocol === 'file:')) {
     // written out, so that the bundle for browsers can leave the import out
     if (typeof process !== 'undefined' && process.versions?.node) {
       const { fileSource, pathOf } = await import('./node-source.ts');
-      return await fileSource(pathOf(url ?? String(input)));
+      return await fileSource(pathOf(place));
     }
     throw new StamError('bad-input', {
-      where: String(input),
+      where: String(place),
       problem: 'files are read by their paths in Node only',
       hint: 'pass an http or https address, or a File that the user has chosen',
     });
   }
-  if (url.protocol === 'http:' || url.protocol === 'https:') {
-    return await keep(await httpSource(url, { signal }), options);
+  if (place instanceof Request || /^https?:/.test(place.protocol)) {
+    return await keep(await httpSource(place, { signal }), options);
   }
-  const response = await fetch(url, signal && { signal });
-  return blobSource(await response.blob(), url.protocol);
+  return await fetchWhole(place, signal);
 }
 
-/** The address, or undefined for a path. A relative one is the page's, where there is a page. */
-function urlOf(input: string | URL): URL | undefined {
-  if (input instanceof URL) return input;
-  // a drive letter is no scheme
-  if (/^[a-z][a-z\d+.-]+:/i.test(input)) return new URL(input);
-  return typeof location === 'undefined' ? undefined : new URL(input, location.href);
+/** What is at an address that has no ranges: blob, data, and what a shell around a page has of its own. */
+async function fetchWhole(url: URL, signal: AbortSignal | undefined): Promise<ByteSource> {
+  const shown = printable(url.href);
+  let got: string;
+  let cause: unknown;
+  try {
+    const response = await fetch(url, signal && { signal });
+    if (response.ok) return blobSource(await response.blob(), url.protocol);
+    got = statusText(response);
+  } catch (error) {
+    throwIfAborted(signal);
+    cause = error;
+    got = describeFailure(error).replace(url.href, shown); // the platform names it in some of its messages
+  }
+  throw cannotFetch(shown, got, { cause });
+}
+
+/** For a message, which has room for no file in an address, and shows neither password nor query. */
+function printable(address: string): string {
+  return address
+    .replace(/\/\/[^/@]*@/, '//...@')
+    .replace(/\?.*/s, '?...')
+    .slice(0, 100);
 }
 
 /** The shard of this name, which is plain letters, beside its index. */
-function beside(index: WeightInput, name: string): WeightInput {
+function beside(index: Place, name: string): Place {
   if (index instanceof Request) return new Request(new URL(name, index.url), index);
   if (index instanceof URL) return new URL(name, index);
   if (typeof index === 'string') return index.replace(/[^/\\]*$/, name);

@@ -3,7 +3,9 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { StamError } from '../../engine/errors.ts';
+import { loadStam } from '../../index.ts';
 import { createFileSink } from '../../loaders/node-source.ts';
 import type { WeightInput } from '../../loaders/open-weights.ts';
 import { openWeights } from '../../loaders/open-weights.ts';
@@ -33,6 +35,8 @@ afterAll(async () => {
   await server.close();
   await rm(folder, { recursive: true });
 });
+
+afterEach(() => vi.unstubAllGlobals());
 
 const inputs: [string, () => WeightInput][] = [
   ['a path', () => file],
@@ -97,6 +101,57 @@ test('an index opens the files beside it, from a folder and from a server', asyn
   expect(new Set(asked)).toEqual(new Set(['model.safetensors.index.json', ...names]));
   await checkpoint.close();
   await shards.close();
+});
+
+describe('bad-input', () => {
+  test.each([
+    ['no address', 'http:', 'http:: '],
+    ['a host that is none', 'http://user:secret@[::1/x?token=secret', 'http://...@[::1/x?...: '],
+    [
+      'a scheme that nobody fetches',
+      'ftp://user:secret@example.invalid/a?token=secret',
+      'ftp://...@example.invalid/a?...: ',
+    ],
+    ['a scheme that nobody knows', 'foo:bar', 'foo:bar: '],
+    ['a blob: address that nobody made', 'blob:nodedata:nothing', 'blob:nodedata:nothing: '],
+    ['a data: address without data', `data:${'a'.repeat(1000)}`, `data:${'a'.repeat(95)}: `],
+    ['a file: address of another machine', 'file://host/x', 'file://host/x: '],
+    ['a file: address whose name has a slash', 'file:///a%2Fb', 'file:///a%2Fb: '],
+  ])('%s', async (_, address, begin) => {
+    for (const input of URL.canParse(address) ? [address, new URL(address)] : [address]) {
+      const error = await openWeights(input).catch((reason: unknown) => reason);
+      expect(error).toBeInstanceOf(StamError);
+      expect(error).toMatchObject({ code: 'bad-input', message: expect.not.stringContaining('secret') });
+      expect(String(error)).toContain(`StamError: ${begin}`);
+    }
+  });
+
+  test('an answer of the shell around a page that has no such file', async () => {
+    vi.stubGlobal('fetch', async () => new Response('<html>', { status: 404, statusText: 'Not Found' }));
+    await expect(openWeights('app://local/model.safetensors')).rejects.toMatchObject({
+      code: 'bad-input',
+      message: 'app://local/model.safetensors: the address cannot be fetched; got status 404 Not Found',
+    });
+  });
+
+  test.each([
+    ['null', null],
+    ['undefined', undefined],
+    ['a number', 5],
+    ['a symbol', Symbol('x')],
+    ['an object', {}],
+    ['numbers of another type', new Float32Array(4)],
+  ])('%s in place of weights', async (_, input) => {
+    await expect(openWeights(input as never)).rejects.toMatchObject({
+      code: 'bad-input',
+      message: expect.stringContaining('weights: neither an address nor bytes; got'),
+    });
+  });
+
+  test('null in place of a model', async () => {
+    const device = { features: new Set(), limits: {} } as never;
+    await expect(loadStam(null as never, { device })).rejects.toBeInstanceOf(StamError);
+  });
 });
 
 test('an index without a place is refused, and so is what is no checkpoint', async () => {
