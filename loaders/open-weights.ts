@@ -12,7 +12,8 @@ import { type ByteSource, blobSource, bufferSource } from './source.ts';
 /**
  * Where weights are: an address (http, https, blob or data; in browsers relative ones too), in Node also a path; a Request, which may
  * carry headers; a File or Blob; bytes, or a stream of Uint8Arrays, which can be read only once: recover() cannot read it again.
- * The format is told by the bytes: safetensors, or what torch.save wrote. What ends in `.index.json` is the index of safetensors files beside it.
+ * The format is told by the bytes: safetensors, or what torch.save wrote. What ends in `.index.json`, whatever query an address has behind
+ * that, is the index of safetensors files beside it; they are asked for without a query.
  */
 export type WeightInput =
   | string
@@ -51,7 +52,7 @@ export async function openWeights(input: WeightInput, options: OpenWeightsOption
   };
   const place = placeOf(input);
   const source = await open(place);
-  if (!source.name.endsWith('.index.json')) return await openCheckpoint(source, options);
+  if (!isIndex(place, source.name)) return await openCheckpoint(source, options);
   const { openShardedSafetensors } = await shardReader().catch(async (error) => {
     await source.close();
     throw error;
@@ -138,6 +139,12 @@ function printable(address: string): string {
     .replace(/\/\/[^/@]*@/, '//...@')
     .replace(/\?.*/s, '?...')
     .slice(0, 100);
+}
+
+/** By the name that it has. An address may have a query behind that; what blob: and data: have is no name. */
+function isIndex(place: Place, name: string): boolean {
+  const { pathname } = place instanceof Request ? new URL(place.url) : (place as Partial<URL>);
+  return (pathname?.startsWith('/') ? pathname : name).endsWith('.index.json');
 }
 
 /** The shard of this name, which is plain letters, beside its index. */

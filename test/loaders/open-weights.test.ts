@@ -103,6 +103,33 @@ test('an index opens the files beside it, from a folder and from a server', asyn
   await shards.close();
 });
 
+test.each([
+  ['an address', (url: string) => url],
+  ['a URL', (url: string) => new URL(url)],
+  ['a Request', (url: string) => new Request(url)],
+  ['a relative address of a page', (url: string) => new URL(url).pathname + new URL(url).search],
+])('%s of an index may have a query, which its shards do not get', async (kind, input) => {
+  const index = new TextEncoder().encode('{"weight_map":{"x":"part.safetensors","y":"part.safetensors"}}');
+  const shards = await serveFile(index);
+  if (kind.includes('page')) vi.stubGlobal('location', new URL('/page?of=app', shards.url));
+  const asked: (string | undefined)[] = [];
+  shards.misbehave = ({ url }) => {
+    asked.push(url);
+    if (url?.includes('part')) shards.file = bytes;
+    return undefined;
+  };
+  const place = new URL('/models/model.safetensors.index.json?download=true&path=a/b', shards.url);
+  const checkpoint = await openWeights(input(place.href));
+  for (const name of checkpoint.order()) expect(await checkpoint.read(name)).toEqual(values);
+  expect(asked).toEqual([place.pathname + place.search, '/models/part.safetensors']);
+  await checkpoint.close();
+  await shards.close();
+});
+
+test('what a data: address holds is no name, even where it ends like that of an index', async () => {
+  await expect(openWeights('data:text/plain,/model.index.json')).rejects.toThrow(/^data:: /);
+});
+
 describe('bad-input', () => {
   test.each([
     ['no address', 'http:', 'http:: '],
