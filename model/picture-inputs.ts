@@ -11,7 +11,9 @@ import { RecentlyUsed } from './recently-used.ts';
 import type { ModelInput } from './stam-model.ts';
 import type { StreamFrame } from './stream.ts';
 import { isDecoded } from './stream.ts';
-import { copyVideoFrames } from './video-frames.ts';
+
+/** A file of its own in the library for browsers: not every app decodes video. */
+const videoReader = () => import('./video-frames.ts');
 
 const colorModes = ['exact', 'fast'] as const;
 type ColorMode = (typeof colorModes)[number];
@@ -43,6 +45,7 @@ export class PictureInputs {
     const videos = this.videosIn(frames);
     if (colors === 'exact' && frames.every(isVideoFrame)) {
       const perVideo = this.#config.frames;
+      const { copyVideoFrames } = await videoReader();
       const input: DecodedFrames[] = [];
       for (let first = 0; first < frames.length; first += perVideo) {
         input.push(await copyVideoFrames(frames.slice(first, first + perVideo)));
@@ -104,6 +107,7 @@ export class PictureInputs {
 export async function exactPicture(frame: StreamFrame, colors: ColorMode = 'exact'): Promise<StreamFrame> {
   expectOneOf('colors', colors, colorModes);
   if (frame instanceof Float32Array || isDecoded(frame) || colors === 'fast' || !isVideoFrame(frame)) return frame;
+  const { copyVideoFrames } = await videoReader();
   return await copyVideoFrames([frame]);
 }
 
