@@ -82,6 +82,14 @@ export interface Part {
   readonly of: number;
 }
 
+/** What a tensor is in memory. */
+type Form = Pick<AnyValue, 'shape' | 'storage' | 'layout'>;
+
+/** `[8, 4] f32 in rows`, for a message. */
+export function formatTensor({ shape, storage, layout }: Form): string {
+  return `${formatShape(shape)} ${storage} in ${layout.name}`;
+}
+
 /** A network while model code builds it; operators add its nodes. */
 export class Graph {
   readonly nodes: GraphNode[] = [];
@@ -119,8 +127,8 @@ export class Graph {
       throw new StamError('shape-mismatch', {
         where: name,
         problem: 'one weight is used in two ways',
-        got: `${formatShape(shape)} ${storage} in ${layout.name}`,
-        expected: `${formatShape(known.shape)} ${known.storage} in ${known.layout.name}`,
+        got: formatTensor({ shape, storage, layout }),
+        expected: formatTensor(known),
       });
     }
     const value = this.#value({ name, kind: 'weight', shape, storage, layout });

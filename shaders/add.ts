@@ -4,13 +4,14 @@ import { linearGrid } from '../engine/kernel.ts';
 import { elementCount, quads, rowCount, rowLength } from '../engine/shape.ts';
 import source from './add.wgsl';
 import { addRow } from './definitions.ts';
-import { expectShape } from './expect.ts';
+import { expectTensor } from './expect.ts';
 import { fewRows } from './few-rows.ts';
 import { storageOf } from './storage.ts';
 
-/** left + right: [...] and [...] -> [...]. */
+/** left + right: [...] and [...] -> [...]. Throws shape-mismatch when they differ in shape or storage type. */
 export function add(graph: Graph, left: Value, right: Value, { name }: { readonly name: string }): Value {
-  expectShape(name, right, left.shape);
+  expectTensor(name, left, left.shape);
+  expectTensor(name, right, left.shape, left.storage);
   const output = graph.activation(name, left.shape, left.storage);
   const count = rowCount(left.shape) * quads(rowLength(left.shape));
   graph.add({

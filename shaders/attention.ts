@@ -8,7 +8,7 @@ import { attentionMatrix } from './attention-matrix.ts';
 import { attentionSubgroup } from './attention-subgroup.ts';
 import { attentionTile } from './attention-tile.ts';
 import { attentionRow } from './definitions.ts';
-import { expectShape } from './expect.ts';
+import { expectTensor } from './expect.ts';
 
 /** What attention() takes beside its input. */
 export interface AttentionOptions {
@@ -19,13 +19,14 @@ export interface AttentionOptions {
 
 /**
  * softmax(q k^T / sqrt D) v per head, without a mask: [B, T, 3 C] -> [B, T, C]. The rows of the input are q | k | v, each of H heads
- * of D, as PyTorch's in_proj and timm's qkv give them. Throws unsupported for a head dimension that is no multiple of four.
+ * of D, as PyTorch's in_proj and timm's qkv give them. Throws unsupported for a head dimension that is no multiple of four, and
+ * shape-mismatch for an input of another shape or layout.
  */
 export function attention(graph: Graph, qkv: Value, { name, heads }: AttentionOptions): Value {
   const [sequences, tokens, width] = qkv.shape;
   const channels = width / 3;
   const headDimension = channels / heads;
-  expectShape(name, qkv, [sequences, tokens, Math.round(channels) * 3]);
+  expectTensor(name, qkv, [sequences, tokens, Math.round(channels) * 3]);
   if (!Number.isInteger(headDimension) || headDimension % 4 !== 0) {
     throw new StamError('unsupported', {
       where: name,

@@ -1,6 +1,5 @@
 // depthwise: a convolution over frames, lines and columns in which each channel has a filter of its own.
 import type { Capabilities } from '../engine/device.ts';
-import { StamError } from '../engine/errors.ts';
 import type { Graph, Value } from '../engine/graph.ts';
 import type { Kernel } from '../engine/kernel.ts';
 import { linearGrid } from '../engine/kernel.ts';
@@ -9,12 +8,13 @@ import type { Activation } from './activations.ts';
 import { activationImports } from './activations.ts';
 import { depthwiseRow } from './convolution-definitions.ts';
 import source from './depthwise.wgsl';
-import { expectShape } from './expect.ts';
+import { expectTensor } from './expect.ts';
 import type { FrameRange } from './frame-range.ts';
 import biasAdd from './shared/bias-add.wgsl';
 import biasNone from './shared/bias-none.wgsl';
 import type { Storage } from './storage.ts';
 import { storageOf } from './storage.ts';
+import { tapLayout } from './taps.ts';
 
 /** What depthwise() takes beside its input. */
 export interface DepthwiseOptions {
@@ -45,27 +45,18 @@ const busyInvocations = 2 ** 16;
 
 /**
  * activation(convolution of each channel with its own filter + bias), zeros around the input: [V, T, H, W, C] -> [V, T, H', W', C], where
- * H' = ceil(H / stride). Throws shape-mismatch when the shapes do not fit.
+ * H' = ceil(H / stride). Throws shape-mismatch for a tensor of another shape, storage type or layout.
  */
 export function depthwise(graph: Graph, input: Value, options: DepthwiseOptions): Value {
   const { name, weight, bias, activation = 'none', stride = 1, window } = options;
   const [videos, held, height, width, channels] = input.shape;
-  const [, , ...kernel] = weight.shape;
-  if (kernel.length !== 3 || kernel.some((size) => size % 2 === 0)) {
-    throw new StamError('shape-mismatch', {
-      where: name,
-      problem: 'a filter has three odd sizes',
-      got: `[${weight.shape.join(', ')}]`,
-    });
-  }
-  expectShape(name, weight, [channels, 1, ...kernel]);
-  if (bias) expectShape(name, bias, [channels]);
+  const kernel = [2, 3, 4].map((dimension) => weight.shape[dimension] | 1); // odd sizes
+  expectTensor(name, input, [window ? 1 : videos, window?.held.count ?? held, height, width, channels]);
+  expectTensor(name, weight, [channels, 1, ...kernel], 'f32', tapLayout);
+  if (bias) expectTensor(name, bias, [channels], 'f32');
   const frames = window?.into.shape[1] ?? held;
   const shape = [videos, frames, Math.ceil(height / stride), Math.ceil(width / stride), channels];
-  if (window) {
-    expectShape(name, window.into, [1, ...shape.slice(1)]);
-    expectShape(name, input, [1, window.held.count, height, width, channels]);
-  }
+  if (window) expectTensor(name, window.into, shape, input.storage);
   const output = window?.into ?? graph.activation(name, shape, input.storage);
   const make = window?.make ?? { start: 0, count: frames };
   const problem: Depthwise = {
@@ -89,14 +80,7 @@ export function depthwise(graph: Graph, input: Value, options: DepthwiseOptions)
     candidates: (capabilities) => kernels(capabilities, input, problem),
     check: {
       shapes: { input: small },
-      build: (graph, operands) =>
-        depthwise(graph, operands['input'], {
-          name,
-          weight: operands['weight'],
-          bias: operands['bias'],
-          activation,
-          stride,
-        }),
+      build: (graph, operands) => depthwise(graph, operands['input'], { ...options, ...operands, window: undefined }),
       row: depthwiseRow(small, kernel, { stride, activation }),
     },
   });

@@ -5,9 +5,10 @@ import type { Kernel } from '../engine/kernel.ts';
 import { linearGrid } from '../engine/kernel.ts';
 import { elementCount, quads } from '../engine/shape.ts';
 import { frameConvRow } from './convolution-definitions.ts';
-import { expectShape } from './expect.ts';
+import { expectTensor } from './expect.ts';
 import source from './frame-conv.wgsl';
 import { storageOf } from './storage.ts';
+import { tapLayout } from './taps.ts';
 
 /** What frameConv() takes beside the frames. */
 export interface FrameConvOptions {
@@ -27,13 +28,16 @@ const tiles = [
   { columns: 4, quads: 1 },
 ] as const;
 
-/** Pixels to channels, zeros around the frame: [V, I, T, S, S] in f32 -> [V, T, S', S', C], where S' = ceil(S / stride). */
+/**
+ * Pixels to channels, zeros around the frame: [V, I, T, S, S] in f32 -> [V, T, S', S', C], where S' = ceil(S / stride). Throws
+ * shape-mismatch for a tensor of another shape, storage type or layout.
+ */
 export function frameConv(graph: Graph, frames: Value, options: FrameConvOptions): Value {
   const { name, weight, stride, mean, deviation, storage: type } = options;
   const [videos, planes, count, size] = frames.shape;
   const [channels, , , kernel] = weight.shape;
-  expectShape(name, frames, [videos, planes, count, size, size]);
-  expectShape(name, weight, [channels, planes, 1, kernel, kernel]);
+  expectTensor(name, frames, [videos, planes, count, size, size], 'f32');
+  expectTensor(name, weight, [channels, planes, 1, kernel, kernel], 'f32', tapLayout);
   const outSize = Math.ceil(size / stride);
   const shape = [videos, count, outSize, outSize, channels];
   const output = graph.activation(name, shape, type);
@@ -83,7 +87,7 @@ export function frameConv(graph: Graph, frames: Value, options: FrameConvOptions
     },
     check: {
       shapes: { frames: [1, ...frames.shape.slice(1)] },
-      build: (small, operands) => frameConv(small, operands['frames'], { ...options, weight: operands['weight'] }),
+      build: (small, operands) => frameConv(small, operands['frames'], { ...options, ...operands }),
       row: frameConvRow(frames.shape, weight.shape, options),
     },
   });

@@ -5,7 +5,7 @@ import type { Kernel } from '../engine/kernel.ts';
 import { linearGrid } from '../engine/kernel.ts';
 import { elementCount, quads, rowCount, rowLength } from '../engine/shape.ts';
 import { layerNormRow } from './definitions.ts';
-import { expectShape } from './expect.ts';
+import { expectTensor } from './expect.ts';
 import { fewRows } from './few-rows.ts';
 import source from './layer-norm.wgsl';
 import nothing from './shared/nothing.wgsl';
@@ -30,16 +30,23 @@ export interface LayerNormOptions {
   readonly into?: { readonly value: Value; readonly firstRow: number } | undefined;
 }
 
-/** (x - mean) / sqrt(variance + epsilon) * weight + bias over the last dimension: [..., C] -> [..., C]. */
+/**
+ * (x - mean) / sqrt(variance + epsilon) * weight + bias over the last dimension: [..., C] -> [..., C]. Throws shape-mismatch for a tensor
+ * of another shape, storage type or layout.
+ */
 export function layerNorm(graph: Graph, input: Value, options: LayerNormOptions): Value {
   const { name, weight, bias, epsilon, firstTokenOnly = false, into } = options;
   const length = rowLength(input.shape);
   const shape = firstTokenOnly ? [...input.shape.slice(0, -2), length] : input.shape;
-  expectShape(name, weight, [length]);
-  expectShape(name, bias, [length]);
+  expectTensor(name, input, input.shape);
+  expectTensor(name, weight, [length], 'f32');
+  expectTensor(name, bias, [length], 'f32');
   const rows = rowCount(shape);
+  const stride = firstTokenOnly ? (input.shape.at(-2) ?? 1) : 1;
   const output = into?.value ?? graph.activation(name, shape, input.storage);
-  if (into) expectShape(name, output, [Math.max(rowCount(output.shape), into.firstRow + rows), length]);
+  if (into) {
+    expectTensor(name, output, [Math.max(rowCount(output.shape), into.firstRow + rows), length], input.storage);
+  }
   graph.add({
     name,
     operator: 'layerNorm',
@@ -50,21 +57,14 @@ export function layerNorm(graph: Graph, input: Value, options: LayerNormOptions)
       kernels(capabilities, input, {
         rows,
         length,
-        stride: firstTokenOnly ? (input.shape.at(-2) ?? 1) : 1,
+        stride,
         firstRow: into?.firstRow ?? 0,
         epsilon,
       }),
     check: {
       shapes: { input: firstTokenOnly ? [Math.min(rows, 5), ...input.shape.slice(-2)] : fewRows(input.shape) },
-      build: (small, operands) =>
-        layerNorm(small, operands['input'], {
-          name,
-          weight: operands['weight'],
-          bias: operands['bias'],
-          epsilon,
-          firstTokenOnly,
-        }),
-      row: layerNormRow(length, firstTokenOnly ? (input.shape.at(-2) ?? 1) : 1, epsilon),
+      build: (small, operands) => layerNorm(small, operands['input'], { ...options, ...operands, into: undefined }),
+      row: layerNormRow(length, stride, epsilon),
     },
   });
   return output;

@@ -33,9 +33,7 @@ const tileDepth = 32;
 export const matmulMatrix: MatmulFamily = (matmul, capabilities) => {
   const use = matricesOf(matmul.storage, capabilities);
   if (!use) return [];
-  const kernels = tiles
-    .map((tile) => kernelOf(tile, use, matmul, capabilities))
-    .filter((kernel): kernel is Kernel => kernel !== undefined);
+  const kernels = tiles.flatMap((tile) => kernelOf(tile, use, matmul, capabilities) ?? []);
   const best = kernels.findIndex(({ workgroups: [x, y] }) => x * y >= busyWorkgroups);
   // the tiles behind the best are too small rather than too large, and come before those before it
   return best < 0 ? kernels.toReversed() : [...kernels.slice(best), ...kernels.slice(0, best)];

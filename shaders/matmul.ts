@@ -9,7 +9,7 @@ import type { Activation } from './activations.ts';
 import { activationImports } from './activations.ts';
 import type { RowOf } from './definitions.ts';
 import { gatedRow, linearRow, patchEmbedRow, pixelRow, plainRow } from './definitions.ts';
-import { expectShape } from './expect.ts';
+import { expectTensor } from './expect.ts';
 import { fewRows, mostRows } from './few-rows.ts';
 import type { FrameRange } from './frame-range.ts';
 import type { Matmul } from './matmul-family.ts';
@@ -17,6 +17,7 @@ import { matmulMatrix } from './matmul-matrix.ts';
 import { matmulRow } from './matmul-row.ts';
 import { matmulSubgroup } from './matmul-subgroup.ts';
 import { matmulTile } from './matmul-tile.ts';
+import { panelLayout } from './panels.ts';
 import biasAdd from './shared/bias-add.wgsl';
 import biasNone from './shared/bias-none.wgsl';
 import epilogueLinear from './shared/epilogue-linear.wgsl';
@@ -44,12 +45,15 @@ function kernels(capabilities: Capabilities, matmul: Matmul): Kernel[] {
 export interface LinearOptions {
   /** The node's module path. */
   readonly name: string;
-  /** [N, K] in panelLayout. */
+  /** [N, K] in panelLayout, stored as the input is. */
   readonly weight: Value;
   /** [N] in f32. */
   readonly bias?: Value | undefined;
   readonly activation?: Activation;
-  /** [..., N], added after the activation; its memory becomes the result's, so that nothing may read it afterwards. */
+  /**
+   * [..., N], stored as the result is, added after the activation; its memory becomes the result's, so that nothing may read it
+   * afterwards.
+   */
   readonly residual?: Value | undefined;
   /** The residual is added before the activation. */
   readonly activateSum?: boolean;
@@ -60,11 +64,14 @@ export interface LinearOptions {
    * video only these frames.
    */
   readonly pixels?: { readonly stride?: number; readonly frames?: FrameRange } | undefined;
-  /** Storage type of the result; by default that of the input. */
+  /** Storage type of the result; by default that of the input. f16 only where that is. */
   readonly result?: StorageType;
 }
 
-/** activation(input weight^T + bias) + residual: [..., K] -> [..., N]. Throws shape-mismatch when the shapes do not fit. */
+/**
+ * activation(input weight^T + bias) + residual: [..., K] -> [..., N]. Throws shape-mismatch for a tensor of another shape, storage type
+ * or layout.
+ */
 export function linear(graph: Graph, input: Value, options: LinearOptions): Value {
   const {
     name,
@@ -77,11 +84,14 @@ export function linear(graph: Graph, input: Value, options: LinearOptions): Valu
     result = input.storage,
   } = options;
   const [n, k] = weight.shape;
-  expectShape(name, input, [...input.shape.slice(0, -1), k]);
+  // kernels write their sums in f32 or as the input is stored
+  const storage = result === 'f16' ? result : undefined;
+  expectTensor(name, input, [...input.shape.slice(0, -1), k], storage);
+  expectTensor(name, weight, [n, k], input.storage, panelLayout);
   const source = rowSource(name, input, options);
   const shape = [...source.shape, n];
-  if (bias) expectShape(name, bias, [n]);
-  if (residual) expectShape(name, residual, shape);
+  if (bias) expectTensor(name, bias, [n], 'f32');
+  if (residual) expectTensor(name, residual, shape, result);
   const output = graph.activation(name, shape, result);
   const rows = rowCount(shape);
   const finish = [
@@ -115,15 +125,7 @@ export function linear(graph: Graph, input: Value, options: LinearOptions): Valu
       }),
     check: {
       shapes: { ...source.few, ...(residual && { residual: [...source.fewShape, n] }) },
-      build: (small, operands) =>
-        linear(small, operands['input'], {
-          ...options,
-          ...source.fewOptions,
-          weight: operands['weight'],
-          bias: operands['bias'],
-          residual: operands['residual'],
-          gate: operands['gate'],
-        }),
+      build: (small, operands) => linear(small, operands['input'], { ...options, ...source.fewOptions, ...operands }),
       row: linearRow(n, k, { activation, activateSum, rowOf: source.rowOf }),
     },
   });
@@ -149,7 +151,7 @@ function rowSource(name: string, input: Value, { gate, pixels }: LinearOptions):
     throw new StamError('unsupported', { where: name, problem: 'pixels are not chosen behind a gate' });
   if (gate) {
     const [videos] = input.shape;
-    expectShape(name, gate, [videos, k]);
+    expectTensor(name, gate, [videos, k], 'f32');
     const rows = rowCount(input.shape) / videos;
     const [label, constants] =
       videos === 1
@@ -182,7 +184,7 @@ function rowSource(name: string, input: Value, { gate, pixels }: LinearOptions):
   const [videos, frames, height, width] = before;
   const { stride = 1, frames: { start, count } = { start: 0, count: frames } } = pixels;
   const isWhole = start === 0 && count === frames;
-  if (!isWhole) expectShape(name, input, [1, ...input.shape.slice(1)]);
+  if (!isWhole) expectTensor(name, input, [1, Math.max(frames, start + count), height, width, k]);
   const [outHeight, outWidth] = [Math.ceil(height / stride), Math.ceil(width / stride)];
   const few = { start, count: Math.min(count, Math.ceil(mostRows / (outHeight * outWidth))) };
   return {
@@ -207,7 +209,7 @@ function rowSource(name: string, input: Value, { gate, pixels }: LinearOptions):
 /** What patchEmbed() takes beside the frames. */
 export interface PatchEmbedOptions {
   readonly name: string;
-  /** [C, 3, P, P] in panelLayout: a convolution's weight whose stride is its size. */
+  /** [C, 3, P, P] in panelLayout, in `storage`: a convolution's weight whose stride is its size. */
   readonly weight: Value;
   /** [C] in f32. */
   readonly bias: Value;
@@ -216,7 +218,10 @@ export interface PatchEmbedOptions {
   readonly storage: StorageType;
 }
 
-/** Pixels to tokens: [F, 3, S, S] in 0..1 -> [F, T, C], or [F, T - 1, C] without class token and positions. */
+/**
+ * Pixels to tokens: [F, 3, S, S] in 0..1, in f32 -> [F, T, C], or [F, T - 1, C] without class token and positions. Throws shape-mismatch
+ * for a tensor of another shape, storage type or layout.
+ */
 export function patchEmbed(graph: Graph, frames: Value, options: PatchEmbedOptions): Value {
   const { name, weight, bias, tokens, storage } = options;
   const [count, , size] = frames.shape;
@@ -225,9 +230,13 @@ export function patchEmbed(graph: Graph, frames: Value, options: PatchEmbedOptio
   const k = 3 * patch * patch;
   const classTokens = tokens ? 1 : 0;
   const length = grid * grid + classTokens;
-  expectShape(name, frames, [count, 3, grid * patch, grid * patch]);
-  expectShape(name, weight, [channels, 3, patch, patch]);
-  if (tokens) expectShape(name, tokens.positions, [length, channels]);
+  expectTensor(name, frames, [count, 3, grid * patch, grid * patch], 'f32');
+  expectTensor(name, weight, [channels, 3, patch, patch], storage, panelLayout);
+  expectTensor(name, bias, [channels], 'f32');
+  if (tokens) {
+    expectTensor(name, tokens.classToken, [channels], 'f32');
+    expectTensor(name, tokens.positions, [length, channels], 'f32');
+  }
   const output = graph.activation(name, [count, length, channels], storage);
   graph.add({
     name,
@@ -268,8 +277,7 @@ export function patchEmbed(graph: Graph, frames: Value, options: PatchEmbedOptio
       build: (small, operands) =>
         patchEmbed(small, operands['frames'], {
           ...options,
-          weight: operands['weight'],
-          bias: operands['bias'],
+          ...operands,
           tokens: tokens && { classToken: operands['class_token'], positions: operands['positions'] },
         }),
       row: patchEmbedRow(channels, size, patch),

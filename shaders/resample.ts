@@ -2,11 +2,11 @@
 //
 // Pillow resizes along rows, rounds to bytes, then along columns, and weighs pixels by integers. Source of the arithmetic:
 // python-pillow/Pillow src/libImaging/Resample.c, unchanged from 7.0 to 12.
-import { StamError } from '../engine/errors.ts';
 import type { AnyValue, Graph, NodeCheck, Part, Value } from '../engine/graph.ts';
 import { linearGrid } from '../engine/kernel.ts';
 import { rowLayout } from '../engine/layout.ts';
 import { quads } from '../engine/shape.ts';
+import { expectTensor } from './expect.ts';
 import { formatTexts, type PixelFormat, pictureBytes } from './pixels.ts';
 import columnsSource from './resample-columns.wgsl';
 import { type RgbOf, resampledRow, rgbOf } from './resample-definitions.ts';
@@ -61,8 +61,10 @@ export interface ResampleOptions extends Crop {
 export function resampleTexture(
   graph: Graph,
   image: AnyValue,
-  { name, across, down, levels, size, external }: Crop & { readonly size: number; readonly external: boolean },
+  options: Crop & { readonly size: number; readonly external: boolean },
 ): Value {
+  const { name, across, down, levels, size, external } = options;
+  expectCrop(options);
   const output = graph.activation(name, [1, 3, size, size], 'f32');
   const columns = 4 * quads(size);
   graph.add({
@@ -91,7 +93,7 @@ export function resampleTexture(
 
 /**
  * Pictures of dense bytes, `pixels` [F, words of a picture] -> F frames of `into` [.., 3, S, S], each byte turned into a float.
- * Throws shape-mismatch when the pixels are too few for such pictures.
+ * Throws shape-mismatch when the pixels are too few for such pictures, and for tensors of another shape or type.
  */
 export function resample(graph: Graph, pixels: AnyValue, options: ResampleOptions): void {
   const { name, format, fullRange, width, height, across, down, levels, into } = options;
@@ -99,15 +101,9 @@ export function resample(graph: Graph, pixels: AnyValue, options: ResampleOption
   const [frames, words] = pixels.shape;
   const size = into.value.shape.at(-1) ?? 0;
   const columns = 4 * quads(size);
-  const bytes = pictureBytes(format, width, height);
-  if (4 * words < bytes) {
-    throw new StamError('shape-mismatch', {
-      where: name,
-      problem: 'the pictures have too few bytes',
-      got: `${4 * words}`,
-      expected: `${bytes} (${format}, ${width}x${height})`,
-    });
-  }
+  expectCrop(options);
+  expectTensor(name, into.value, [into.part.of, 3, size, size], 'f32');
+  expectTensor(name, pixels, [frames, Math.max(words, Math.ceil(pictureBytes(format, width, height) / 4))], 'u32');
   const [firstRow, endRow] = rowsRead(down.taps);
   const rows = endRow - firstRow;
   const check = bytesCheck(format, fullRange);
@@ -171,6 +167,12 @@ export function resample(graph: Graph, pixels: AnyValue, options: ResampleOption
     ],
     check,
   });
+}
+
+function expectCrop({ name, across, down, levels }: Crop): void {
+  expectTensor(name, across.table, [across.taps.table.length], 'u32');
+  expectTensor(name, down.table, [down.taps.table.length], 'u32');
+  expectTensor(name, levels, [256], 'f32');
 }
 
 /** A picture for the self-check, made smaller by a fourth and cropped. Its sizes are odd: chroma is cut at its edges. */

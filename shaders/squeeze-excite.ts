@@ -2,7 +2,7 @@
 import type { Graph, Value } from '../engine/graph.ts';
 import { quads } from '../engine/shape.ts';
 import { squeezeExciteRow } from './convolution-definitions.ts';
-import { expectShape } from './expect.ts';
+import { expectTensor } from './expect.ts';
 import source from './squeeze-excite.wgsl';
 
 /** What squeezeExcite() takes beside the means; all in f32. */
@@ -18,15 +18,19 @@ export interface SqueezeExciteOptions {
   readonly expandBias: Value;
 }
 
-/** sigmoid(expand relu(squeeze mean + squeezeBias) + expandBias), where mean is that of T rows: [V, T, C] in f32 -> [V, C] in f32. */
+/**
+ * sigmoid(expand relu(squeeze mean + squeezeBias) + expandBias), where mean is that of T rows: [V, T, C] in f32 -> [V, C] in f32. Throws
+ * shape-mismatch for a tensor of another shape, storage type or layout.
+ */
 export function squeezeExcite(graph: Graph, means: Value, options: SqueezeExciteOptions): Value {
   const { name, squeeze, squeezeBias, expand, expandBias } = options;
   const [videos, frames, channels] = means.shape;
   const [hidden] = squeeze.shape;
-  expectShape(name, squeeze, [hidden, channels]);
-  expectShape(name, squeezeBias, [hidden]);
-  expectShape(name, expand, [channels, hidden]);
-  expectShape(name, expandBias, [channels]);
+  expectTensor(name, means, [videos, frames, channels], 'f32');
+  expectTensor(name, squeeze, [hidden, channels], 'f32');
+  expectTensor(name, squeezeBias, [hidden], 'f32');
+  expectTensor(name, expand, [channels, hidden], 'f32');
+  expectTensor(name, expandBias, [channels], 'f32');
   const gate = graph.activation(name, [videos, channels], 'f32');
   graph.add({
     name,

@@ -1,9 +1,9 @@
 // assembleTokens: a class token before each sequence, and positions.
 import type { Graph, Value } from '../engine/graph.ts';
 import { linearGrid } from '../engine/kernel.ts';
-import { elementCount, quads, rowCount, rowLength } from '../engine/shape.ts';
+import { elementCount, quads } from '../engine/shape.ts';
 import { assembleTokensRow } from './definitions.ts';
-import { expectShape } from './expect.ts';
+import { expectTensor } from './expect.ts';
 import { storageOf } from './storage.ts';
 import source from './tokens.wgsl';
 
@@ -16,13 +16,18 @@ export interface TokensOptions {
   readonly positions: Value;
 }
 
-/** concat(classToken, input) + positions: [B, T - 1, C] -> [B, T, C]. */
+/**
+ * concat(classToken, input) + positions: [B, T - 1, C] -> [B, T, C]. Throws shape-mismatch for a tensor of another shape, storage type or
+ * layout.
+ */
 export function assembleTokens(graph: Graph, input: Value, { name, classToken, positions }: TokensOptions): Value {
   const [sequences, before, channels] = input.shape;
   const shape = [sequences, before + 1, channels];
-  expectShape(name, positions, shape.slice(1));
+  expectTensor(name, input, [sequences, before, channels]);
+  expectTensor(name, classToken, [channels], 'f32');
+  expectTensor(name, positions, [before + 1, channels], 'f32');
   const output = graph.activation(name, shape, input.storage);
-  const count = rowCount(shape) * quads(rowLength(shape));
+  const count = sequences * (before + 1) * quads(channels);
   graph.add({
     name,
     operator: 'assembleTokens',
