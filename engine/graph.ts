@@ -97,6 +97,8 @@ export class Graph {
   readonly inputs: AnyValue[] = [];
   readonly kept: Kept[] = [];
   readonly #wanted: (name: string) => boolean;
+  /** What stands behind a name, pieces put together, by kind and name. */
+  readonly #named: Record<string, Form> = {};
   #values = 0;
 
   /** `wanted` says which intermediate activations model code shall keep, by module path; by default none. */
@@ -104,10 +106,14 @@ export class Graph {
     this.#wanted = wanted;
   }
 
-  /** A tensor that the caller brings to every run; with `part`, a piece of a larger one that stands behind the same name. */
+  /**
+   * A tensor that the caller brings to every run; with `part`, a piece of a larger one that stands behind the same name. Throws
+   * shape-mismatch where pieces of two different tensors are given one name.
+   */
   input<E extends ElementType>(name: string, shape: Shape, storage: E, part?: Part): Value<E> {
     const start = part ? part.start * rowLayout.elements([1, ...shape.slice(1)]) : 0;
     const value = this.#value({ name, kind: 'input', shape, storage, layout: rowLayout, part: { of: name, start } });
+    this.#expectOne('input', name, { ...value, shape: wholeShape(shape, part) });
     this.inputs.push(value);
     return value;
   }
@@ -119,19 +125,8 @@ export class Graph {
 
   /** A tensor of the checkpoint. Asked for twice, it is the same value, and must be the same in every respect. */
   weight(name: string, shape: Shape, storage: StorageType, layout: Layout = rowLayout): Value {
-    const known = this.weights.get(name);
-    if (known) {
-      const same =
-        formatShape(known.shape) === formatShape(shape) && known.layout === layout && known.storage === storage;
-      if (same) return known;
-      throw new StamError('shape-mismatch', {
-        where: name,
-        problem: 'one weight is used in two ways',
-        got: formatTensor({ shape, storage, layout }),
-        expected: formatTensor(known),
-      });
-    }
-    const value = this.#value({ name, kind: 'weight', shape, storage, layout });
+    const value = this.weights.get(name) ?? this.#value({ name, kind: 'weight', shape, storage, layout });
+    this.#expectOne('weight', name, { shape, storage, layout });
     this.weights.set(name, value);
     return value;
   }
@@ -162,10 +157,18 @@ export class Graph {
     return this.#wanted(name);
   }
 
-  /** Marks a value as wanted after the run, as the last node has left it. */
+  /**
+   * Marks a value as wanted after the run, as the last node has left it; with `part`, as a piece of a larger tensor that is to have this
+   * name. Throws bad-input before the first node, and for a second value under this name, or a second piece that begins at the same
+   * place; shape-mismatch where pieces of two different tensors are given one name.
+   */
   keep(name: string, value: Value, part?: Part): void {
-    const shape = part ? [part.of, ...value.shape.slice(1)] : value.shape;
-    this.kept.push({ name, value, after: this.nodes.length - 1, shape, start: part?.start ?? 0 });
+    if (this.nodes.length === 0) refuse(name, 'a node must be added first');
+    const shape = wholeShape(value.shape, part);
+    this.#expectOne('output', name, { ...value, shape });
+    const start = part?.start ?? 0;
+    if (this.kept.some((other) => other.name === name && other.start === start)) refuse(name, 'it is kept already');
+    this.kept.push({ name, value, after: this.nodes.length - 1, shape, start });
   }
 
   /** keep(), if it was asked for; returns the value in any case. */
@@ -184,4 +187,27 @@ export class Graph {
     }
     return { ...value, id: this.#values++ };
   }
+
+  /** Throws shape-mismatch unless all that has this name is of one tensor. */
+  #expectOne(kind: string, name: string, tensor: Form): void {
+    const key = `${kind} ${name}`;
+    const known = this.#named[key] ?? tensor;
+    this.#named[key] = known;
+    if (formatTensor(known) === formatTensor(tensor) && known.layout === tensor.layout) return;
+    throw new StamError('shape-mismatch', {
+      where: name,
+      problem: `one ${kind} is used in two ways`,
+      got: formatTensor(tensor),
+      expected: formatTensor(known),
+    });
+  }
+}
+
+/** Shape of what a tensor is a part of. */
+function wholeShape(shape: Shape, part: Part | undefined): Shape {
+  return part ? [part.of, ...shape.slice(1)] : shape;
+}
+
+function refuse(where: string, problem: string): never {
+  throw new StamError('bad-input', { where, problem });
 }
