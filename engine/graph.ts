@@ -90,6 +90,9 @@ export function formatTensor({ shape, storage, layout }: Form): string {
   return `${formatShape(shape)} ${storage} in ${layout.name}`;
 }
 
+/** How many values all graphs have made: no two have one id, so that a graph knows its own. */
+let values = 0;
+
 /** A network while model code builds it; operators add its nodes. */
 export class Graph {
   readonly nodes: GraphNode[] = [];
@@ -97,9 +100,9 @@ export class Graph {
   readonly inputs: AnyValue[] = [];
   readonly kept: Kept[] = [];
   readonly #wanted: (name: string) => boolean;
+  readonly #own = new Set<number>();
   /** What stands behind a name, pieces put together, by kind and name. */
   readonly #named: Record<string, Form> = {};
-  #values = 0;
 
   /** `wanted` says which intermediate activations model code shall keep, by module path; by default none. */
   constructor(wanted: (name: string) => boolean = () => false) {
@@ -136,10 +139,14 @@ export class Graph {
     return this.#value({ name, kind: 'activation', shape, storage, layout: rowLayout });
   }
 
-  /** The same elements under another shape with rows of the same length. It is the same value: whoever holds one holds both. */
+  /**
+   * The same elements under another shape with rows of the same length. It is the same value: whoever holds one holds both. Throws
+   * shape-mismatch for a shape that is no such, and bad-input for a tensor of another graph.
+   */
   reshape(value: Value, shape: Shape): Value {
+    this.#expectOwn(value);
     if (elementCount(shape) === elementCount(value.shape) && shape.at(-1) === value.shape.at(-1))
-      return { ...value, shape };
+      return this.#value({ ...value, shape }, value.id);
     throw new StamError('shape-mismatch', {
       where: value.name,
       problem: 'it cannot be seen under this shape',
@@ -148,7 +155,10 @@ export class Graph {
     });
   }
 
+  /** Adds a node. Throws bad-input for a tensor of another graph, and for an output that is no activation. */
   add(node: GraphNode): void {
+    for (const value of Object.values(node.inputs)) this.#expectOwn(value);
+    for (const value of Object.values(node.outputs)) this.#expectOwn(value, 'activation');
     this.nodes.push(node);
   }
 
@@ -159,10 +169,11 @@ export class Graph {
 
   /**
    * Marks a value as wanted after the run, as the last node has left it; with `part`, as a piece of a larger tensor that is to have this
-   * name. Throws bad-input before the first node, and for a second value under this name, or a second piece that begins at the same
-   * place; shape-mismatch where pieces of two different tensors are given one name.
+   * name. Throws bad-input before the first node, for a tensor of another graph, and for a second value under this name, or a second
+   * piece that begins at the same place; shape-mismatch where pieces of two different tensors are given one name.
    */
   keep(name: string, value: Value, part?: Part): void {
+    this.#expectOwn(value);
     if (this.nodes.length === 0) refuse(name, 'a node must be added first');
     const shape = wholeShape(value.shape, part);
     this.#expectOne('output', name, { ...value, shape });
@@ -177,7 +188,7 @@ export class Graph {
     return value;
   }
 
-  #value<E extends ElementType>(value: Omit<Value<E>, 'id'>): Value<E> {
+  #value<E extends ElementType>(value: Omit<Value<E>, 'id'>, id = values++): Value<E> {
     if (value.shape.some((size) => !Number.isSafeInteger(size) || size < 1)) {
       throw new StamError('shape-mismatch', {
         where: value.name,
@@ -185,7 +196,12 @@ export class Graph {
         got: formatShape(value.shape),
       });
     }
-    return { ...value, id: this.#values++ };
+    this.#own.add(id);
+    return { ...value, id };
+  }
+
+  #expectOwn({ id, name, kind }: AnyValue, expected: AnyValue['kind'] = kind): void {
+    if (!this.#own.has(id) || kind !== expected) refuse(name, `it is no ${expected} of this graph`);
   }
 
   /** Throws shape-mismatch unless all that has this name is of one tensor. */

@@ -71,3 +71,39 @@ describe('an input', () => {
     );
   });
 });
+
+describe('a tensor of another graph', () => {
+  const made: readonly (readonly [string, (graph: Graph) => Value])[] = [
+    ['input', (graph) => input(graph, 'x')],
+    ['weight', (graph) => graph.weight('x', [4, 8], 'f32')],
+    ['activation', (graph) => double(graph, input(graph, 'in'), 'x')],
+  ];
+
+  test.each(made)('is refused: %s', (kind, make) => {
+    const [graph, other] = [new Graph(), new Graph()];
+    const own = make(graph); // of the same name, and as old
+    const foreign = make(other);
+    const refused = failure('bad-input', new RegExp(`^x: it is no ${kind} of this graph`));
+    expect(() => add(graph, own, foreign, { name: 'sum' })).toThrow(refused);
+    double(graph, own);
+    expect(() => graph.keep('y', foreign)).toThrow(refused);
+    expect(() => graph.reshape(foreign, [2, 2, 8])).toThrow(refused);
+    expect(double(graph, graph.reshape(own, [2, 2, 8])).shape).toEqual([2, 2, 8]);
+  });
+});
+
+test.each([
+  ['an input', (graph: Graph) => input(graph, 'x')],
+  ['a weight', (graph: Graph) => graph.weight('x', [4, 8], 'f32')],
+])('no node writes to %s', (_, make) => {
+  const graph = new Graph();
+  const node = { name: 'step', operator: 'step', inputs: {}, outputs: { output: make(graph) }, flops: 0 };
+  expect(() => graph.add({ ...node, candidates: () => [] })).toThrow(
+    failure('bad-input', /^x: it is no activation of this graph/),
+  );
+});
+
+test.each([[[-4, -1, 8]], [[0.5, 8, 8]]])('no tensor is shown as %j', (shape) => {
+  const graph = new Graph();
+  expect(() => graph.reshape(input(graph, 'x'), shape)).toThrow(failure('shape-mismatch', /^x: /));
+});
