@@ -67,7 +67,7 @@ export interface ConfigHints {
 interface TensorShapes {
   readonly name: string;
   readonly tensors: ReadonlyMap<string, { readonly shape: Shape }>;
-  readonly metadata: ReadonlyMap<string, string>;
+  readonly metadata?: ReadonlyMap<string, string> | undefined;
 }
 
 /**
@@ -154,7 +154,7 @@ export function describeConfig(config: StamConfig): string {
 /** Which known model a checkpoint is: `stam_16`, or a description of one of the family; undefined for anything else. */
 export function identify(checkpoint: TensorShapes): string | undefined {
   try {
-    const config = configFromCheckpoint(checkpoint, checkpoint.metadata.has('heads') ? {} : { heads: 1 });
+    const config = configFromCheckpoint(checkpoint, checkpoint.metadata?.has('heads') ? {} : { heads: 1 });
     return describeConfig({ ...config, heads: base.heads });
   } catch (error) {
     if (error instanceof StamError) return undefined;
@@ -165,7 +165,7 @@ export function identify(checkpoint: TensorShapes): string | undefined {
 const sorted = (config: StamConfig) => Object.entries(config).sort(([a], [b]) => (a < b ? -1 : 1));
 
 function fromMetadata({ name, metadata }: Pick<TensorShapes, 'name' | 'metadata'>, key: string): number | undefined {
-  const text = metadata.get(key);
+  const text = metadata?.get(key);
   if (text === undefined) return undefined;
   if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
   throw new StamError('bad-checkpoint', {

@@ -37,7 +37,7 @@ export function fitCheckpoint(source: FitSource, config: StamConfig): FittedSour
     model: describeConfig(config),
     shapes,
     isUnread: (name) => zeros.has(name),
-    identify: ({ name, tensors, metadata = new Map() }) => identify({ name, tensors, metadata }),
+    identify,
   });
   return withZeros(source, zeros, [
     ...(zeros.size > 0

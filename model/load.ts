@@ -22,8 +22,8 @@ import type { StamModelOptions } from './stam-model.ts';
 import { StamModel } from './stam-model.ts';
 import type { FrameStream, StreamFrame } from './stream.ts';
 
-/** Named tensors with the metadata that came with them: what openSafetensors() and openSynthetic() give. */
-export type StamSource = TensorSource & { readonly metadata: ReadonlyMap<string, string> };
+/** Named tensors, with the metadata that came with them if any did: what openSafetensors() and openSynthetic() give. */
+export type StamSource = TensorSource & { readonly metadata?: ReadonlyMap<string, string> | undefined };
 
 /** What loading a checkpoint takes beside it; everything may be left out. */
 export interface LoadCheckpointOptions extends StamModelOptions {

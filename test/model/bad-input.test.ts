@@ -121,6 +121,15 @@ test.each(['rgba8unorm-srgb', 'rgba8uint', 'r32sint'] as const)('textures of %s'
   for (const texture of textures) texture.destroy();
 });
 
+test('a source without metadata is told the heads, or asked for them', async () => {
+  const { metadata: _, ...source } = smallestWeights();
+  const options = { device: device.gpu, dtype: 'f32', tune: 'off', selfCheck: false } as const;
+  await expect(loadStam(source, options)).rejects.toThrow(badInput(/the shapes do not tell the number of heads/));
+  const own = await loadStam(source, { ...options, heads: smallestConfig.heads });
+  expect(await own.logits(video)).toEqual(logits);
+  own.dispose();
+});
+
 describe('options of a load', () => {
   test.each<[keyof LoadCheckpointOptions, unknown, RegExp]>([
     ['heads', -2, /-2 is no number of heads/],
