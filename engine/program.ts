@@ -170,6 +170,10 @@ export class Program {
    * overwritten by the next run.
    */
   async warmUp(): Promise<void> {
+    await this.#inTurn(() => this.#warmUp(), undefined);
+  }
+
+  async #warmUp(): Promise<void> {
     this.#check();
     const { gpu } = this.#device;
     await this.#device.checked('warm-up', () => {

@@ -9,7 +9,11 @@ export async function defaultTextStore(): Promise<TextStore | undefined> {
   if (storage) return browserTextStore(storage);
   if (typeof process !== 'undefined' && process.versions?.node) {
     const { cacheFolder, fileTextStore } = await import('./node-cache.ts');
-    return fileTextStore(`${cacheFolder()}/tunings`);
+    try {
+      return fileTextStore(`${cacheFolder()}/tunings`);
+    } catch {
+      return undefined; // a user without a home, as containers have
+    }
   }
   return undefined;
 }

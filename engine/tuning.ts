@@ -50,9 +50,10 @@ export interface ObtainOptions extends TuneOptions {
  * because it takes most of a minute there. Throws bad-input for another mode.
  */
 export async function obtainTuning(device: Device, graph: Graph, options: ObtainOptions): Promise<TuningOutcome> {
-  const { mode, use, store = await defaultTextStore() } = options;
+  const { mode, use } = options;
   expectOneOf('tune', mode, ['off', 'cached', 'full']);
   if (mode === 'off') return { tuning: undefined, origin: 'chosen by rule: tuning is off', ms: 0 };
+  const store = options.store ?? (await defaultTextStore());
   if (mode === 'cached') {
     const known = await knownTuning(device.capabilities, use, store);
     if (known.tuning || device.capabilities.adapter.software) return known;

@@ -15,5 +15,7 @@ export async function readStart(source: ByteSource, signal: AbortSignal | undefi
 export function formatOf(start: Uint8Array): FileFormat {
   const begins = (...signature: number[]) => signature.every((byte, i) => start[i] === byte);
   if (begins(0x50, 0x4b, 3, 4)) return 'zip';
-  return begins(0x80, 2) ? 'pickle' : 'other';
+  // a safetensors file begins with the length of its header, and with the same two bytes where that is, say, 640
+  const isLength = start.byteLength >= 8 && start.subarray(4, 8).every((byte) => byte === 0);
+  return begins(0x80, 2) && !isLength ? 'pickle' : 'other';
 }

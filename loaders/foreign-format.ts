@@ -39,7 +39,7 @@ const foreign: readonly Foreign[] = [
   { name: 'an empty zip archive', test: (start) => start.has(0x50, 0x4b, 5, 6) },
   {
     name: 'a pickle that torch.save did not write',
-    test: (start) => start.has(0x80) && [0, 1, 3, 4, 5].includes(start.bytes[1]),
+    test: (start) => start.has(0x80) && [0, 1, 3, 4, 5].includes(start.bytes[1]) && !start.isHeaderLength,
     hint: 'pickles of other programs, and of torch.save with another pickle_protocol than 2, are not read',
   },
   // ir_version, then a producer's name or a graph; the eight bytes must not be the length of a safetensors header

@@ -231,3 +231,11 @@ export function describeFailure(error: unknown): string {
   if (!(cause instanceof Error)) return error.message;
   return `${error.message}: ${cause.message || ('code' in cause && String(cause.code)) || cause.name}`;
 }
+
+/** For a message, which has room for no file in an address, and shows neither password nor query. */
+export function printableAddress(address: string): string {
+  return address
+    .replace(/\/\/[^/@]*@/, '//...@')
+    .replace(/\?.*/s, '?...')
+    .slice(0, 100);
+}

@@ -8,6 +8,7 @@ import {
   HttpBody,
   Interruption,
   partialVersion,
+  printableAddress,
   readWhole,
   refuseChange,
   statusText,
@@ -253,9 +254,8 @@ function mergeHeaders(own: Headers, added: HeadersInit | undefined): Headers {
 
 function checkRequest(url: string | URL | Request): Request {
   const refuse = (problem: string, hint?: string) => {
-    // a name and password in an address do not belong into a message
-    const got = String(url instanceof Request ? url.url : url).replace(/\/\/[^/@]*@/, '//...@');
-    return new StamError('bad-input', { where: 'httpSource', problem, got: got.slice(0, 200), hint });
+    const got = printableAddress(String(url instanceof Request ? url.url : url));
+    return new StamError('bad-input', { where: 'httpSource', problem, got, hint });
   };
   let request: Request;
   try {

@@ -3,7 +3,7 @@ import { StamError, throwIfAborted } from '../engine/errors.ts';
 import { cacheStorage } from '../engine/text-stores.ts';
 import { browserBlockStore, cachedSource } from './block-cache.ts';
 import type { Checkpoint } from './checkpoint.ts';
-import { cannotFetch, describeFailure, statusText } from './http-response.ts';
+import { cannotFetch, describeFailure, printableAddress, statusText } from './http-response.ts';
 import { httpSource } from './http-source.ts';
 import type { OpenCheckpointOptions } from './open-checkpoint.ts';
 import { openCheckpoint } from './open-checkpoint.ts';
@@ -85,7 +85,7 @@ function placeOf(input: WeightInput): Place {
   try {
     return isWhole ? new URL(text) : new URL(text, location.href);
   } catch (cause) {
-    throw cannotFetch(printable(text), 'no valid address', { cause });
+    throw cannotFetch(printableAddress(text), 'no valid address', { cause });
   }
 }
 
@@ -118,7 +118,7 @@ async function openSource(place: Place, options: OpenWeightsOptions): Promise<By
 
 /** What is at an address that has no ranges: blob, data, and what a shell around a page has of its own. */
 async function fetchWhole(url: URL, signal: AbortSignal | undefined): Promise<ByteSource> {
-  const shown = printable(url.href);
+  const shown = printableAddress(url.href);
   let got: string;
   let cause: unknown;
   try {
@@ -131,14 +131,6 @@ async function fetchWhole(url: URL, signal: AbortSignal | undefined): Promise<By
     got = describeFailure(error).replace(url.href, shown); // the platform names it in some of its messages
   }
   throw cannotFetch(shown, got, { cause });
-}
-
-/** For a message, which has room for no file in an address, and shows neither password nor query. */
-function printable(address: string): string {
-  return address
-    .replace(/\/\/[^/@]*@/, '//...@')
-    .replace(/\?.*/s, '?...')
-    .slice(0, 100);
 }
 
 /** By the name that it has. An address may have a query behind that; what blob: and data: have is no name. */

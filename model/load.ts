@@ -12,7 +12,7 @@ import type { TensorSource } from '../engine/weights.ts';
 import type { StamConfig } from './config.ts';
 import { configFromCheckpoint, configName, describeConfig, namedConfig } from './config.ts';
 import { labelsFor } from './labels.ts';
-import { exactPicture, expectFrames, isPictures, PictureInputs } from './picture-inputs.ts';
+import { exactPicture, expectFrames, expectRecordable, isPictures, PictureInputs } from './picture-inputs.ts';
 import type { PictureReader, PictureSource } from './pictures.ts';
 import { notPrepared } from './pictures.ts';
 import type { Prediction } from './predictions.ts';
@@ -38,8 +38,8 @@ export interface LoadCheckpointOptions extends StamModelOptions {
 /**
  * V videos: [V, F, 3, S, S] in float32, 0..1, in the host's memory or (each row padded to a multiple of four) in the GPU's; the decoded
  * pictures of V videos, F each; or V F pictures that the browser holds or that lie in textures. Pictures are of any size: they are
- * resized and cropped on the GPU, with the integers of the official infer.py. They are read when it is the call's turn, and may change
- * once it has settled.
+ * resized and cropped on the GPU, with the integers of the official infer.py. What a call was given may change once it has settled, and
+ * not before: floats, buffers and bytes are read when it is its turn.
  */
 export type StamFrames = Float32Array<ArrayBuffer> | GPUBuffer | readonly DecodedFrames[] | readonly PictureSource[];
 
@@ -115,8 +115,8 @@ export interface Stam {
    */
   encode(encoder: GPUCommandEncoder, frames: GPUBuffer | readonly PictureSource[], videos?: number): GPUBuffer;
   /**
-   * Makes ready what encode() needs: for V videos, or for pictures of the sizes of these, at most four. It takes memory until dispose();
-   * of sizes the four that were prepared last do.
+   * Makes ready what encode() needs: for V videos, or for pictures of the sizes of these, at most four. It takes memory until dispose(),
+   * beside that of calls of logits() for as many; of sizes the four that were prepared last do.
    */
   prepare(options?: {
     readonly videos?: number | undefined;
@@ -233,16 +233,16 @@ class LoadedStam implements Stam {
 
   encode(encoder: GPUCommandEncoder, frames: GPUBuffer | readonly PictureSource[], videos = 1): GPUBuffer {
     const { inputs, model } = this.#parts;
+    expectRecordable(frames);
     const count = isPictures(frames) ? inputs.videosIn(frames) : videos;
-    const program = model.recorded(count) ?? notPrepared(`${count} videos`);
-    expectFrames(frames);
+    const program = model.claim(count) ?? notPrepared(`${count} videos`);
     program.encode(encoder, { frames: isPictures(frames) ? inputs.encode(encoder, frames) : frames });
     return program.output('logits');
   }
 
   async prepare({ pictures, videos }: Parameters<Stam['prepare']>[0] = {}): Promise<void> {
     const { inputs, model } = this.#parts;
-    if (pictures) expectFrames(pictures);
+    if (pictures) expectRecordable(pictures);
     await model.prepare(pictures ? inputs.videosIn(pictures) : (videos ?? 1));
     if (pictures) await inputs.prepare(pictures);
   }
@@ -335,12 +335,10 @@ function streamOf(frames: FrameStream, { classes }: StamConfig): StamStream {
     get length() {
       return frames.length;
     },
-    push: async (frame, { signal, colors } = {}) => {
-      expectFrames(frame instanceof Float32Array ? frame : [frame]);
-      await frames.push(exactPicture(frame, colors), signal);
-    },
+    push: (frame, { signal, colors } = {}) => frames.push(exactPicture(frame, colors), signal),
     async predict({ topk = 5, labels, signal } = {}) {
       const names = labelsFor(classes, labels);
+      expectCount('topk', topk); // before the work
       return topPredictions(await frames.logits(signal), topk, names);
     },
     logits: ({ signal } = {}) => frames.logits(signal),

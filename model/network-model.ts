@@ -43,7 +43,7 @@ export abstract class NetworkModel {
     return this.network.weightBytes;
   }
 
-  /** The program that runs of V videos have; it is made when first asked for, and kept. */
+  /** The program that runs of V videos have, made when first asked for, and kept until an app's encode() takes it. */
   program(videos: number): Promise<Program> {
     return this.network.program(videos);
   }

@@ -188,23 +188,23 @@ export class Network {
     return this.#disposal.signal;
   }
 
-  /** The program that runs of V videos have; it is made when first asked for, and kept. */
+  /** The program that runs of V videos have, made when first asked for, and kept until claim() takes it. */
   program(videos: number): Promise<Program> {
     this.check();
     return this.#programs.hold(`${videos}`, this.#making(videos), this.disposal);
   }
 
-  /** Makes ready what recorded() gives for V videos. */
+  /** Makes ready what claim() gives for V videos. */
   async prepare(videos: number): Promise<void> {
-    if (this.recorded(videos)) return;
+    if (this.claim(videos)) return;
     await this.#recorded.hold(`${videos}`, this.#making(videos), this.disposal);
   }
 
   /**
-   * The program for V videos that an app may record, if it is ready: prepare() or load() has made it. It is none that a run has: one that
-   * load() or program() made belongs to the app from the first time on. Throws disposed and device-lost.
+   * The program for V videos that an app may record, if it is ready: prepare() or load() has made it. No run has it: one that load() or
+   * program() made is taken from the runs the first time, unless one of them is using it. Throws disposed and device-lost.
    */
-  recorded(videos: number): Program | undefined {
+  claim(videos: number): Program | undefined {
     this.check();
     this.device.check();
     const key = `${videos}`;
@@ -229,7 +229,7 @@ export class Network {
    * `keep` asks for activations, which may tell why. A run that is aborted rejects at once, and so does every run on disposal.
    */
   run(feed: Feed, options: NetworkRunOptions = {}): Promise<Outputs> {
-    const before = this.#inFlight.slice(-maxInFlight)[0] ?? Promise.resolve();
+    const before = this.#inFlight.at(-maxInFlight) ?? Promise.resolve();
     const turn = unlessAborted(Promise.all([this.#submitted, before]), options.signal, this.disposal);
     const submitted = unlessAborted(
       turn.then(() => this.#submit(feed, options)),

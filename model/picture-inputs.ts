@@ -106,6 +106,7 @@ export class PictureInputs {
 /** The frame of a stream as the mode wants it: 'exact' copies the bytes of a frame of video. */
 export async function exactPicture(frame: StreamFrame, colors: ColorMode = 'exact'): Promise<StreamFrame> {
   expectOneOf('colors', colors, colorModes);
+  if (!isObject(frame)) refuse('frame', frame, 'a Float32Array or a picture');
   if (frame instanceof Float32Array || isDecoded(frame) || colors === 'fast' || !isVideoFrame(frame)) return frame;
   const { copyVideoFrames } = await videoReader();
   return await copyVideoFrames([frame]);
@@ -113,18 +114,28 @@ export async function exactPicture(frame: StreamFrame, colors: ColorMode = 'exac
 
 /** Throws bad-input for what can be no frames at all: whether they are as many as they should be is seen later. */
 export function expectFrames(frames: unknown): void {
-  const isObject = (one: unknown): one is object => typeof one === 'object' && one !== null;
-  if (frames instanceof Float32Array || (isObject(frames) && 'mapState' in frames)) return;
-  if (Array.isArray(frames) && frames.every(isObject)) {
-    const decoded = frames.filter((one) => isDecoded(one as DecodedFrames | PictureSource)).length;
-    if (decoded === 0 || decoded === frames.length) return;
-  }
-  throw new StamError('bad-input', {
-    where: 'frames',
-    problem: 'they are nothing that a model takes',
-    got: Object.prototype.toString.call(frames),
-    expected: 'a Float32Array, a GPUBuffer, an array of decoded videos, or one of pictures',
-  });
+  if (frames instanceof Float32Array || isRecordable(frames)) return;
+  if (Array.isArray(frames) && frames.every((one) => isObject(one) && isDecoded(one as DecodedFrames))) return;
+  refuse('frames', frames, 'a Float32Array, a GPUBuffer, an array of decoded videos, or one of pictures');
+}
+
+/** Throws bad-input for what encode() cannot read: it copies no bytes of the host's. */
+export function expectRecordable(frames: unknown): void {
+  if (!isRecordable(frames)) refuse('frames', frames, 'a GPUBuffer or an array of pictures');
+}
+
+function isRecordable(frames: unknown): boolean {
+  if (!Array.isArray(frames)) return isObject(frames) && 'mapState' in frames;
+  return frames.every((one) => isObject(one) && !isDecoded(one as PictureSource));
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}
+
+function refuse(where: string, value: unknown, expected: string): never {
+  const got = Object.prototype.toString.call(value).slice(8, -1);
+  throw new StamError('bad-input', { where, problem: 'nothing that a model takes', got, expected });
 }
 
 /** Whether these are pictures, and not bytes or floats. No picture at all counts as such, and is refused as one. */

@@ -120,6 +120,8 @@ export class RecentlyUsed<T> {
   }
 
   #touch(key: string, kept: Kept<T>): void {
+    const other = this.#kept.get(key);
+    if (other && other !== kept) this.#leaving.add(other); // given up, or still being made where one is adopted
     this.#kept.delete(key);
     this.#kept.set(key, kept);
   }

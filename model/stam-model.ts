@@ -63,7 +63,7 @@ export class StamModel extends NetworkModel {
     return new StamModel(config, await Network.load(planner, fitted, fitted.notices, options), zoom);
   }
 
-  /** Makes ready what recorded() gives for V videos. Throws limit where no buffer holds so many. */
+  /** Makes ready what claim() gives for V videos. Throws limit where no buffer holds so many. */
   async prepare(videos: number): Promise<void> {
     expectCount('videos', videos);
     const { frames, imageSize } = this.config;
@@ -80,8 +80,8 @@ export class StamModel extends NetworkModel {
   }
 
   /** The program for V videos that an app may record, if prepare() or load() has made it. Runs have others. */
-  recorded(videos: number): Program | undefined {
-    return this.network.recorded(videos);
+  claim(videos: number): Program | undefined {
+    return this.network.claim(videos);
   }
 
   /**

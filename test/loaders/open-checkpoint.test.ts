@@ -79,6 +79,22 @@ describe.each([200, 504, 505, 3000])('a header of %i bytes', (headerBytes) => {
   });
 });
 
+test.each([128, 384, 640, 896, 640 + 2 ** 16])(
+  'a header of %i bytes, whose length begins like a pickle',
+  async (length) => {
+    const entry = { dtype: 'F32', shape: [1], data_offsets: [0, 4] };
+    const header = ascii(JSON.stringify({ one: entry }).padEnd(length));
+    const whole = new Uint8Array(8 + length + 4);
+    new DataView(whole.buffer).setBigUint64(0, BigInt(length), true);
+    whole.set(header, 8);
+    const checkpoint = await openCheckpoint(bufferSource(whole));
+    expect([...(await checkpoint.readBytes('one'))]).toEqual([0, 0, 0, 0]);
+    await checkpoint.close();
+    const cut = openCheckpoint(bufferSource(whole.slice(0, -1)));
+    await expect(cut).rejects.toThrow(expect.objectContaining({ message: expect.not.stringContaining('pickle') }));
+  },
+);
+
 describe('known to be something else', () => {
   const tar = new Array<number>(512).fill(0);
   tar.splice(257, 5, ...ascii('ustar'));

@@ -59,31 +59,38 @@ describe('frames that are none', () => {
   ];
 
   test.each(none)('%s', async (_, frames) => {
-    const refusal = badInput(
-      /^frames: they are nothing that a model takes; got \[object \w+\], expected a Float32Array/,
-    );
+    const refusal = badInput(/^frames: nothing that a model takes; got \w+, expected a Float32Array/);
     await expect(stam.logits(frames as StamFrames)).rejects.toThrow(refusal);
     await expect(stam.classify(frames as StamFrames)).rejects.toThrow(refusal);
   });
 
   test.each(none.slice(0, 4))('in a stream: %s', async (_, frame) => {
     const stream = await stam.stream();
-    await expect(stream.push(frame as unknown as StreamFrame)).rejects.toThrow(badInput(/^frames: they are nothing/));
+    await expect(stream.push(frame as unknown as StreamFrame)).rejects.toThrow(
+      badInput(/^frame: nothing that a model takes; got \w+, /),
+    );
     expect(stream.length).toBe(0);
     stream.dispose();
   });
 
-  test('prepared', async () => {
-    const pictures = [undefined, undefined] as unknown as PictureSource[];
-    await expect(stam.prepare({ pictures })).rejects.toThrow(badInput(/^frames: they are nothing/));
+  const notRecorded: [string, unknown][] = [...none, ['floats', video], ['bytes of pictures', [picture]]];
+  test.each(notRecorded)('recorded: %s', async (_, frames) => {
+    const encoder = device.gpu.createCommandEncoder();
+    const refusal = badInput(
+      /^frames: nothing that a model takes; got \w+, expected a GPUBuffer or an array of pictures$/,
+    );
+    expect(() => stam.encode(encoder, frames as PictureSource[])).toThrow(refusal);
+    if (frames) await expect(stam.prepare({ pictures: frames as PictureSource[] })).rejects.toThrow(refusal);
   });
 });
 
 describe('options of a call', () => {
-  test.each([0, -1, 2.5, Number.NaN, '3'])('topk %s', async (topk) => {
-    await expect(stam.classify(video, { topk: topk as number })).rejects.toThrow(
-      badInput(/^topk: no positive integer; got /),
-    );
+  test.each([0, -1, 2.5, Number.NaN, '3', 1n])('topk %s', async (topk) => {
+    const refusal = badInput(/^topk: no positive integer; got (0|-1|2.5|NaN|"3"|1)$/);
+    await expect(stam.classify(video, { topk: topk as number })).rejects.toThrow(refusal);
+    const stream = await stam.stream();
+    await expect(stream.predict({ topk: topk as number })).rejects.toThrow(refusal);
+    stream.dispose();
   });
 
   test('labels that are no names', async () => {

@@ -71,7 +71,9 @@ describe('a device that is lost while a model runs', () => {
     await pushing.catch((error: unknown) => expect(error).toMatchObject(lost));
     await expect(stam.logits(frames)).rejects.toMatchObject(lost);
     await expect(stream.push(frames.slice(0, frames.length / 2))).rejects.toMatchObject(lost);
-    expect(() => stam.encode({} as GPUCommandEncoder, {} as GPUBuffer)).toThrow(expect.objectContaining(lost));
+    expect(() => stam.encode({} as GPUCommandEncoder, { mapState: 'unmapped' } as GPUBuffer)).toThrow(
+      expect.objectContaining(lost),
+    );
 
     await expect(stam.recover()).rejects.toThrow(/recover: the device was the app's own/);
     await stam.recover(await requestDevice());

@@ -106,6 +106,28 @@ test('what is held and idle is given away, to be held elsewhere', async () => {
   expect([released, other.released]).toEqual([['used'], ['held']]);
 });
 
+test('what takes the place of another lets that one go, also when it is made only later', async () => {
+  const { kept, released } = keep(1, 1);
+  const finish: ((thing: string) => void)[] = [];
+  const late = () => new Promise<string>((resolve) => finish.push(resolve));
+  const holding = kept.hold('a', late);
+  kept.adopt('a', 'adopted');
+  expect(kept.held('a')).toBe('adopted');
+  finish[0]('late');
+  expect(await holding).toBe('late');
+  expect([kept.held('a'), released]).toEqual(['adopted', ['late']]);
+  // given up, and made nevertheless
+  const controller = new AbortController();
+  const aborted = kept.use('b', late, (thing) => thing, controller.signal);
+  controller.abort();
+  await expect(aborted).rejects.toThrow(expect.objectContaining({ name: 'AbortError' }));
+  const again = kept.use('b', late, (thing) => thing);
+  finish[1]('given up');
+  finish[2]('again');
+  expect(await again).toBe('again');
+  expect(released).toEqual(['late', 'given up']);
+});
+
 test('dispose() releases each once, also what is in use and what is not made yet', async () => {
   const { kept, released, use, hold } = keep(1, 1);
   await hold('held');

@@ -2,7 +2,7 @@
 // All of it on the smallest model, whose every program here shares one set of pipelines.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Device } from '../../engine/device.ts';
-import { unpadRows } from '../../engine/layout.ts';
+import { rowLayout, unpadRows } from '../../engine/layout.ts';
 import type { TensorSource } from '../../engine/weights.ts';
 import { unit } from '../../loaders/synthetic.ts';
 import { loadStam } from '../../model/load.ts';
@@ -116,6 +116,44 @@ test('calls that overlap, of different sizes, return their own results', async (
   expect(batch).toEqual(concatenated([alone[1], alone[2]]));
   expect(second).toEqual(alone[2]);
   expect(kept.get('logits')).toEqual(alone[1]);
+  model.dispose();
+});
+
+test('of calls that overlap two are on their way at a time: one begins while the one before computes', async () => {
+  const model = await load();
+  const order: string[] = [];
+  const runs = [0, 1, 2].map(async (number) => {
+    const feed = async () => {
+      order.push(`begins ${number}`);
+      const { frames, imageSize } = fixture.config;
+      return { videos: 1, inputs: { frames: rowLayout.pack(videos[number], [frames, 3, imageSize, imageSize]) } };
+    };
+    const outputs = await model['network'].run(feed);
+    order.push(`is over ${number}`);
+    expect(outputs.get('logits')).toEqual(alone[number]);
+  });
+  await Promise.all(runs);
+  expect(order.slice(0, 3)).toEqual(['begins 0', 'begins 1', 'is over 0']);
+  expect([...order.slice(3)].sort()).toEqual(['begins 2', 'is over 1', 'is over 2']);
+  model.dispose();
+});
+
+test('warmUp() beside a run that is submitted piece by piece does not touch it', async () => {
+  const model = await load({ framesPerPass: 1 });
+  const program = await model.program(1);
+  for (let round = 0; round < 3; round++) {
+    let isOver = false;
+    const run = logitsOf(model, videos[0]).finally(() => {
+      isOver = true;
+    });
+    const warmUps: Promise<void>[] = [];
+    while (!isOver && warmUps.length < 20) {
+      warmUps.push(program.warmUp());
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await Promise.all(warmUps);
+    expect(await run).toEqual(alone[0]);
+  }
   model.dispose();
 });
 
