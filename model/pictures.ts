@@ -194,7 +194,7 @@ function expectFloats({ format }: GPUTexture): void {
   if (!/(int|-srgb)$/.test(format)) return;
   throw new StamError('bad-input', {
     where: 'picture',
-    problem: 'a texture of this format gives other numbers than its bytes',
+    problem: 'the numbers of such a texture are not its bytes',
     got: format,
     expected: 'such as rgba8unorm',
   });

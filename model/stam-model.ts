@@ -73,7 +73,7 @@ export class StamModel extends NetworkModel {
     const [got, expected] = [`${bytes} bytes`, `at most ${bufferBytes}`];
     throw new StamError('limit', {
       where: 'prepare',
-      problem: `the frames of ${videos} videos fit in no buffer`,
+      problem: 'so many frames fit in no buffer',
       got,
       expected,
     });

@@ -3,8 +3,12 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterEach, expect, test, vi } from 'vitest';
 import { cacheFolder } from '../../engine/node-cache.ts';
+import { defaultTextStore } from '../../engine/text-stores.ts';
 
-afterEach(() => vi.unstubAllEnvs());
+afterEach(() => {
+  vi.unstubAllEnvs();
+  vi.restoreAllMocks();
+});
 
 const absolute = path.resolve('/some/where');
 
@@ -25,4 +29,15 @@ test.each(['', 'home'])('HOME %j is no home: the system says which it is', (valu
   vi.stubEnv('HOME', value);
   vi.stubEnv('USERPROFILE', value);
   expect(cacheFolder()).toBe(path.join(os.userInfo().homedir, '.cache', 'stam-webgpu'));
+});
+
+test('a user without a home has nowhere to keep texts, and that is no error', async () => {
+  vi.stubEnv('XDG_CACHE_HOME', undefined);
+  expect(await defaultTextStore()).toBeDefined();
+  vi.stubEnv('HOME', '');
+  vi.stubEnv('USERPROFILE', '');
+  vi.spyOn(os, 'userInfo').mockImplementation(() => {
+    throw new Error('ENOENT');
+  });
+  expect(await defaultTextStore()).toBeUndefined();
 });
