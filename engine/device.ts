@@ -4,7 +4,7 @@ import { DeviceLoss } from './device-loss.ts';
 import { asRefusal, scoped } from './error-scopes.ts';
 import { StamError, throwIfAborted } from './errors.ts';
 import type { MatrixShape } from './matrices.ts';
-import { probeMatrices } from './matrices.ts';
+import { listedShapes, matrixFeatures, probeMatrices } from './matrices.ts';
 import { GpuMemory } from './memory.ts';
 import { PipelineCache } from './pipeline-cache.ts';
 
@@ -45,7 +45,7 @@ const usefulFeatures = [
   'subgroups',
   'subgroup-size-control' as GPUFeatureName,
   'timestamp-query',
-  'chromium-experimental-subgroup-matrix' as GPUFeatureName,
+  ...(Object.keys(matrixFeatures) as GPUFeatureName[]),
 ] as const;
 
 /** Limits of which the engine can use more than WebGPU's default. */
@@ -84,14 +84,15 @@ export function formatAdapter(adapter: AdapterDescription): string {
   return `${name || 'unnamed adapter'}${adapter.software ? ' (software)' : ''}`;
 }
 
-async function capabilitiesOf(device: GPUDevice): Promise<Capabilities> {
+/** `listed` are shapes of matrices that the adapter tells; devices of today tell none. */
+async function capabilitiesOf(device: GPUDevice, listed?: readonly MatrixShape[]): Promise<Capabilities> {
   const info = device.adapterInfo;
   const { limits } = device;
   return {
     adapter: describeAdapter(info),
     features: device.features,
     ...subgroupsOf(device.features, info),
-    matrices: await probeMatrices(device),
+    matrices: await probeMatrices(device, listed),
     limits: {
       storageBufferBindingBytes: limits.maxStorageBufferBindingSize,
       bufferBytes: limits.maxBufferSize,
@@ -144,7 +145,7 @@ export class Device {
     let gpu: GPUDevice | undefined;
     try {
       gpu = await adapter.requestDevice({ label: 'stam', ...(descriptor ?? requiredDevice(adapter)) });
-      return new Device(gpu, await capabilitiesOf(gpu), true);
+      return new Device(gpu, await capabilitiesOf(gpu, listedShapes(adapter.info)), true);
     } catch (cause) {
       gpu?.destroy();
       throw new StamError('no-adapter', {

@@ -8,6 +8,7 @@
 import { StamError } from './errors.ts';
 import type { Kernel } from './kernel.ts';
 import { kernelLabel } from './kernel.ts';
+import { matrixFeatures } from './matrices.ts';
 
 export interface Binding {
   readonly name: string;
@@ -33,10 +34,8 @@ const enableNames: Readonly<Record<string, string>> = {
   'shader-f16': 'f16',
   subgroups: 'subgroups',
   'subgroup-size-control': 'subgroup_size_control',
-  'chromium-experimental-subgroup-matrix': 'chromium_experimental_subgroup_matrix',
+  ...Object.fromEntries(Object.entries(matrixFeatures).map(([feature, { extension }]) => [feature, extension])),
 };
-
-const matrices = 'chromium-experimental-subgroup-matrix' as GPUFeatureName;
 
 /** Expands a kernel. Throws `shader` for an import without text, a malformed loop, a constant missing, or a clash of bindings. */
 export function resolveKernel(kernel: Kernel): ResolvedKernel {
@@ -48,7 +47,9 @@ export function resolveKernel(kernel: Kernel): ResolvedKernel {
     (feature) => `enable ${enableNames[feature] ?? fail(`no enable line for ${feature}`)};`,
   );
   // matrices are asked to be uniform over a workgroup; uniform over a subgroup, as they have to be, the compiler cannot prove
-  if (kernel.features.includes(matrices)) enables.push('diagnostic(off, chromium.subgroup_matrix_uniformity);');
+  for (const [feature, { diagnostic }] of Object.entries(matrixFeatures)) {
+    if (kernel.features.includes(feature as GPUFeatureName)) enables.push(`diagnostic(off, ${diagnostic});`);
+  }
   const constants = Object.entries(kernel.constants).map(([name, value]) => `const ${name} = ${value};`);
   const unrolled = unrollLoops(body, kernel.constants, fail);
   const code = `${[...enables, `// ${kernelLabel(kernel)}`, ...constants].join('\n')}\n\n${unrolled}`;

@@ -18,7 +18,7 @@ const keyMultiple = 16;
 export const attentionMatrix: AttentionFamily = (attention, capabilities) => {
   const { sequences, tokens, heads, headQuads } = attention;
   const { limits } = capabilities;
-  const use = matricesOf(attention.storage, capabilities);
+  const [use] = matricesOf(attention.storage, capabilities);
   const dimension = headQuads * 4;
   if (!use || dimension % 16 !== 0) return [];
   const storage = storageOf(attention.storage, capabilities);

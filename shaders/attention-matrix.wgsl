@@ -22,11 +22,9 @@ const VALUE_PITCH = BLOCK_CHUNKS + 1;
 const SCORE_PITCH = KEYS / 4 + 1;
 const SUM_PITCH = DIMENSION / 4 + 2;
 
-var<workgroup> memory: array<vec4u, MEMORY>;                            // scores [QUERIES, KEYS]; from BLOCK_START on a block of keys or values
+alias Region = array<vec4u, MEMORY>;
+var<workgroup> memory: Region;                            // scores [QUERIES, KEYS]; from BLOCK_START on a block of keys or values
 var<workgroup> totals: array<f32, QUERIES>;                             // sums of a row's exponentials
-alias LeftMemory = ptr<workgroup, array<vec4u, MEMORY>>;
-alias RightMemory = LeftMemory;
-alias SumMemory = LeftMemory;
 const BLOCK_START = QUERIES * SCORE_PITCH;
 // #import matrix
 
@@ -49,7 +47,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   for (var i = 0u; i < DOWN; i++) {
     // #unroll
     for (var step = 0u; step < STEPS; step++) {
-      queries[i * STEPS + step] = load_left(&memory, BLOCK_START + i * MATRIX_M * KEY_PITCH + step * MATRIX_K / CHUNK, KEY_PITCH);
+      queries[i * STEPS + step] = subgroupMatrixLoad<LeftMatrix, row_major>(&memory, BLOCK_START + i * MATRIX_M * KEY_PITCH + step * MATRIX_K / CHUNK, KEY_PITCH);
     }
   }
 
@@ -70,12 +68,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     for (var i = 0u; i < DOWN; i++) { sums[i] = SumMatrix(); }
     // #unroll
     for (var step = 0u; step < STEPS; step++) {
-      let keys = load_right(&memory, BLOCK_START + (own_key - first) * KEY_PITCH + step * MATRIX_K / CHUNK, KEY_PITCH);
+      let keys = subgroupMatrixLoad<RightMatrix, col_major>(&memory, BLOCK_START + (own_key - first) * KEY_PITCH + step * MATRIX_K / CHUNK, KEY_PITCH);
       // #unroll
-      for (var i = 0u; i < DOWN; i++) { sums[i] = multiply(queries[i * STEPS + step], keys, sums[i]); }
+      for (var i = 0u; i < DOWN; i++) { sums[i] = subgroupMatrixMultiplyAccumulate(queries[i * STEPS + step], keys, sums[i]); }
     }
     // #unroll
-    for (var i = 0u; i < DOWN; i++) { store_sum(&memory, i * MATRIX_M * SCORE_PITCH + own_key / 4, sums[i], SCORE_PITCH); }
+    for (var i = 0u; i < DOWN; i++) { subgroupMatrixStore<row_major>(&memory, i * MATRIX_M * SCORE_PITCH + own_key / 4, sums[i], SCORE_PITCH); }
   }
   workgroupBarrier();
 
@@ -131,14 +129,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       var shares: array<LeftMatrix, DOWN>;
       // #unroll
       for (var i = 0u; i < DOWN; i++) {
-        shares[i] = load_left(&memory, i * MATRIX_M * SCORE_PITCH + (first + k) / CHUNK, SCORE_PITCH);
+        shares[i] = subgroupMatrixLoad<LeftMatrix, row_major>(&memory, i * MATRIX_M * SCORE_PITCH + (first + k) / CHUNK, SCORE_PITCH);
       }
       // #unroll
       for (var j = 0u; j < OWN; j++) {
         let column = min((j * SUBGROUPS + subgroup) * MATRIX_N, DIMENSION - MATRIX_N);
-        let values = load_right(&memory, BLOCK_START + column * VALUE_PITCH + k / CHUNK, VALUE_PITCH);
+        let values = subgroupMatrixLoad<RightMatrix, col_major>(&memory, BLOCK_START + column * VALUE_PITCH + k / CHUNK, VALUE_PITCH);
         // #unroll
-        for (var i = 0u; i < DOWN; i++) { sums[i * OWN + j] = multiply(shares[i], values, sums[i * OWN + j]); }
+        for (var i = 0u; i < DOWN; i++) { sums[i * OWN + j] = subgroupMatrixMultiplyAccumulate(shares[i], values, sums[i * OWN + j]); }
       }
     }
   }
@@ -148,7 +146,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   for (var j = 0u; j < OWN; j++) {
     let column = min((j * SUBGROUPS + subgroup) * MATRIX_N, DIMENSION - MATRIX_N);
     // #unroll
-    for (var i = 0u; i < DOWN; i++) { store_sum(&memory, i * MATRIX_M * SUM_PITCH + column / 4, sums[i * OWN + j], SUM_PITCH); }
+    for (var i = 0u; i < DOWN; i++) { subgroupMatrixStore<row_major>(&memory, i * MATRIX_M * SUM_PITCH + column / 4, sums[i * OWN + j], SUM_PITCH); }
   }
   workgroupBarrier();
   for (var slot = invocation; slot < QUERIES * DIMENSION / 4; slot += INVOCATIONS) {

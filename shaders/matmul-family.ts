@@ -5,6 +5,7 @@ import type { Kernel } from '../engine/kernel.ts';
 import { quads } from '../engine/shape.ts';
 import { matricesOf } from './matrices.ts';
 import { paddedDepth, panelColumns } from './panels.ts';
+import finishQuads from './shared/finish-quads.wgsl';
 import resultF32 from './shared/result-f32.wgsl';
 import resultSame from './shared/result-same.wgsl';
 import weightBlocks from './shared/weight-blocks.wgsl';
@@ -43,8 +44,9 @@ export function matmulParts(
     imports: {
       ...matmul.imports,
       storage: storage.text,
+      finish: finishQuads,
       result: resultIsSame ? resultSame : resultF32,
-      weight: matricesOf(matmul.storage, capabilities) ? weightBlocks : weightPanels,
+      weight: matricesOf(matmul.storage, capabilities).length > 0 ? weightBlocks : weightPanels,
     },
     constants: {
       K: paddedDepth(k),

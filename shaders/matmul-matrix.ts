@@ -7,80 +7,166 @@ import source from './matmul-matrix.wgsl';
 import type { MatrixUse } from './matrices.ts';
 import { matricesOf } from './matrices.ts';
 import { paddedDepth } from './panels.ts';
+import finishChunks from './shared/finish-chunks.wgsl';
+import finishPairs from './shared/finish-pairs.wgsl';
 import leftChunks from './shared/left-chunks.wgsl';
 import leftRows from './shared/left-rows.wgsl';
+import residualAdd from './shared/residual-add.wgsl';
+import residualPairAdd from './shared/residual-pair-add.wgsl';
+import residualPairNone from './shared/residual-pair-none.wgsl';
+import rightDirect from './shared/right-direct.wgsl';
+import rightStaged from './shared/right-staged.wgsl';
 import rowsPlain from './shared/rows-plain.wgsl';
+import sumsFinished from './shared/sums-finished.wgsl';
 
-/** Subgroups of a workgroup, and matrices that each holds: both down and across. */
-interface Tile {
+/** How a workgroup is cut up. */
+export interface MatrixTile {
+  readonly rows: number;
+  readonly columns: number;
   readonly subgroups: readonly [down: number, across: number];
-  readonly matrices: readonly [down: number, across: number];
+  /** 16-byte chunks of k that are staged at a time: 4 are 32 of k in f16, 16 in f32. */
+  readonly depthChunks?: 4 | 8;
+  readonly buffers?: 1 | 2;
+  /** Whether the weights are staged, too, or come straight from memory. */
+  readonly weights?: 'staged' | 'direct';
+  /** Of the speed that the largest tile reaches where there is enough work: by operands' bytes for each multiplication, a guess. */
+  readonly speed: number;
 }
 
-/** From the most multiplications for each load to the most workgroups. */
-const tiles: readonly Tile[] = [
-  { subgroups: [2, 2], matrices: [4, 4] },
-  { subgroups: [2, 2], matrices: [2, 2] },
-  { subgroups: [1, 4], matrices: [1, 1] },
+/** From the most multiplications for each byte to the most workgroups; variants that only a GPU can judge behind them. */
+export const matrixTiles: readonly MatrixTile[] = [
+  { rows: 128, columns: 256, subgroups: [2, 4], speed: 1 },
+  { rows: 256, columns: 128, subgroups: [4, 2], speed: 1 },
+  { rows: 128, columns: 128, subgroups: [2, 2], speed: 0.95 },
+  { rows: 128, columns: 128, subgroups: [2, 4], speed: 0.9 },
+  { rows: 128, columns: 64, subgroups: [2, 2], speed: 0.8 },
+  { rows: 64, columns: 64, subgroups: [2, 2], speed: 0.6 },
+  { rows: 32, columns: 64, subgroups: [1, 4], speed: 0.35 },
+  { rows: 16, columns: 64, subgroups: [1, 4], speed: 0.25 },
+  { rows: 128, columns: 128, subgroups: [2, 2], buffers: 2, speed: 0.1 },
+  { rows: 128, columns: 128, subgroups: [2, 4], buffers: 2, speed: 0.1 },
+  { rows: 128, columns: 64, subgroups: [2, 2], buffers: 2, speed: 0.1 },
+  { rows: 64, columns: 64, subgroups: [2, 2], buffers: 2, speed: 0.1 },
+  { rows: 128, columns: 128, subgroups: [2, 4], depthChunks: 8, speed: 0.1 },
+  { rows: 128, columns: 128, subgroups: [2, 2], buffers: 2, weights: 'direct', speed: 0.1 },
+  { rows: 64, columns: 64, subgroups: [2, 2], buffers: 2, weights: 'direct', speed: 0.1 },
 ];
 
-/** Workgroups that keep a large GPU busy: a tile that makes fewer is no first choice. */
-const busyWorkgroups = 128;
+/** Workgroups that a large GPU runs at once, one on each of its units. */
+const units = 128;
 
-/** K of a tile of the input in workgroup memory. */
-const tileDepth = 32;
+/** The likeliest tile first: its own speed, and how much of the GPU it leaves idle in its last wave. */
+function rank({ speed }: MatrixTile, { workgroups: [x, y] }: Kernel): number {
+  const waves = (x * y) / units;
+  return (speed * waves) / Math.ceil(waves);
+}
 
-export const matmulMatrix: MatmulFamily = (matmul, capabilities) => {
-  const use = matricesOf(matmul.storage, capabilities);
-  if (!use) return [];
-  const kernels = tiles.flatMap((tile) => kernelOf(tile, use, matmul, capabilities) ?? []);
-  const best = kernels.findIndex(({ workgroups: [x, y] }) => x * y >= busyWorkgroups);
-  // the tiles behind the best are too small rather than too large, and come before those before it
-  return best < 0 ? kernels.toReversed() : [...kernels.slice(best), ...kernels.slice(0, best)];
-};
+export const matmulMatrix: MatmulFamily = (matmul, capabilities) =>
+  matricesOf(matmul.storage, capabilities).flatMap((use) =>
+    matrixTiles
+      .flatMap((tile) => {
+        const kernel = kernelOf(tile, use, matmul, capabilities);
+        return kernel ? [{ kernel, rank: rank(tile, kernel) }] : [];
+      })
+      .sort((a, b) => b.rank - a.rank)
+      .map(({ kernel }) => kernel),
+  );
 
-/** Undefined where the device has not the workgroup memory or invocations for it. */
-function kernelOf(
-  { subgroups: [subgroupsDown, subgroupsAcross], matrices: [down, across] }: Tile,
-  use: MatrixUse,
-  matmul: Matmul,
-  capabilities: Capabilities,
-): Kernel | undefined {
+/** Undefined where the shape of the matrices or the device's workgroup memory or invocations do not allow it. */
+function kernelOf(tile: MatrixTile, use: MatrixUse, matmul: Matmul, capabilities: Capabilities): Kernel | undefined {
   const { limits } = capabilities;
-  const { m, n, k } = use.shape;
-  const { CHUNK: chunk } = use.constants;
-  const invocations = subgroupsDown * subgroupsAcross * use.lanes;
-  const rows = subgroupsDown * down * m;
-  const columns = subgroupsAcross * across * n;
-  const depthChunks = tileDepth / chunk;
-  const patches = subgroupsDown * subgroupsAcross * m * ((across * n) / 4 + 2);
-  const memory = Math.max(2 * rows * (depthChunks + 1), patches);
-  if (memory * 16 > limits.workgroupStorageBytes || invocations > limits.workgroupInvocations) return undefined;
-  const { label, ...parts } = matmulParts(matmul, capabilities);
-  const { weight: _, rows: rowsText, ...imports } = parts.imports;
+  const parts = partition(tile, use, matmul.k);
+  if (!parts || parts.memory > limits.workgroupStorageBytes || parts.invocations > limits.workgroupInvocations) {
+    return undefined;
+  }
+  const { rows, columns, subgroups, depthChunks = 4, buffers = 1, weights = 'staged' } = tile;
+  const { label, ...common } = matmulParts(matmul, capabilities);
+  const { weight: _, rows: rowsText, finish, result, residual, ...imports } = common.imports;
+  const name = [
+    `${rows}x${columns} by ${subgroups[0] * subgroups[1]}`,
+    depthChunks === 8 ? 'deep' : '',
+    buffers === 2 ? 'two buffers' : '',
+    weights === 'direct' ? 'direct' : '',
+    use.label,
+  ]
+    .filter(Boolean)
+    .join(' ');
   return {
-    ...parts,
+    ...common,
     name: 'matmul-matrix',
-    tile: `${rows}x${columns}`,
-    variant: `${rows}x${columns} by ${use.label} ${label}`,
+    tile: name,
+    variant: `${name} ${label}`,
     source,
-    imports: { ...imports, ...use.imports, ...leftOf(matmul, rowsText, use.chunk) },
-    constants: {
-      ...parts.constants,
-      ...use.constants,
-      SUBGROUPS_DOWN: subgroupsDown,
-      SUBGROUPS_ACROSS: subgroupsAcross,
-      DOWN: down,
-      ACROSS: across,
-      DEPTH: tileDepth,
-      STEPS: tileDepth / k,
-      STAGED: Math.ceil((rows * depthChunks) / invocations),
-      MEMORY: memory,
-      ROW_CHUNKS: Math.ceil(matmul.k / chunk),
+    imports: {
+      ...imports,
+      ...use.imports,
+      ...leftOf(matmul, rowsText, use.chunk),
+      right: weights === 'staged' ? rightStaged : rightDirect,
+      sums: sumsFinished,
+      ...finishOf(matmul, use.chunk, { finish, result, residual }),
     },
-    params: { ...parts.params, depth: paddedDepth(matmul.k) },
+    constants: {
+      ...common.constants,
+      ...use.constants,
+      SUBGROUPS_DOWN: subgroups[0],
+      SUBGROUPS_ACROSS: subgroups[1],
+      DEPTH_CHUNKS: depthChunks,
+      BUFFERS: buffers,
+      WEIGHTS_STAGED: weights === 'staged' ? 1 : 0,
+      ...parts.constants,
+      ROW_CHUNKS: Math.ceil(matmul.k / use.constants.CHUNK),
+    },
+    params: { ...common.params, depth: paddedDepth(matmul.k) },
     workgroups: [Math.ceil(matmul.n / columns), Math.ceil(matmul.rows / rows), 1],
-    features: [...parts.features, ...use.features],
+    features: [...common.features, ...use.features],
+  };
+}
+
+/** A tile in matrices of a shape: workgroup memory in bytes, and what the text has as constants. */
+function partition(
+  { rows, columns, subgroups: [down, across], depthChunks = 4, buffers = 1, weights = 'staged' }: MatrixTile,
+  { shape: { m, n, k }, lanes, constants: { CHUNK: chunk } }: MatrixUse,
+  depth: number,
+): { readonly invocations: number; readonly memory: number; readonly constants: Record<string, number> } | undefined {
+  const invocations = down * across * lanes;
+  const [pieceRows, pieceColumns] = [rows / down, columns / across];
+  const staged = weights === 'staged';
+  const isWhole = pieceRows % m === 0 && pieceColumns % n === 0 && (depthChunks * chunk) % k === 0;
+  const isCarried = invocations % depthChunks === 0 && paddedDepth(depth) % (depthChunks * chunk) === 0;
+  // a matrix of weights lies in memory within one block of 16 x 16
+  if (!isWhole || !isCarried || (!staged && (n > 16 || k > 16))) return undefined;
+  const pitch = depthChunks + 1;
+  const stepRows = invocations / depthChunks;
+  // the largest regions of which each subgroup has one to itself when the sums leave
+  const strips = [64, 32, 16].flatMap((regionRows) => {
+    const divides = pieceRows % regionRows === 0 && (!staged || pieceColumns % regionRows === 0);
+    const regions = (rows + (staged ? columns : 0)) / regionRows;
+    if (!divides || regionRows % m !== 0 || (staged && regionRows % n !== 0) || regions < down * across) return [];
+    const strip = [4, 2, 1].find(
+      (count) =>
+        (pieceColumns / n) % count === 0 &&
+        m * ((count * n) / 4 + 1) <= regionRows * pitch &&
+        (count * n) / 8 <= Math.min(lanes, m * lanes),
+    );
+    return strip === undefined ? [] : [{ regionRows, regions, strip }];
+  });
+  const best = strips[0];
+  if (!best) return undefined;
+  return {
+    invocations,
+    memory: buffers * best.regions * best.regionRows * pitch * 16,
+    constants: {
+      DOWN: pieceRows / m,
+      ACROSS: pieceColumns / n,
+      STEPS: (depthChunks * chunk) / k,
+      // invocations side by side on every other row; where there are few, they take one row after another
+      CARRIERS: invocations % (8 * depthChunks) === 0 ? 4 : 1,
+      LEFT_STEPS: Math.ceil(rows / stepRows),
+      RIGHT_STEPS: staged ? Math.ceil(columns / stepRows) : 0,
+      REGION_ROWS: best.regionRows,
+      STRIP: best.strip,
+      STRIPS: pieceColumns / n / best.strip,
+    },
   };
 }
 
@@ -88,4 +174,20 @@ function kernelOf(
 function leftOf({ storage, k }: Matmul, rows: string, chunk: string): Readonly<Record<string, string>> {
   if (storage === 'f16' && rows === rowsPlain && k % 8 === 0) return { left: leftChunks };
   return { left: leftRows, rows, chunk };
+}
+
+/** Where the result goes: whole chunks of memory where its rows are made of them. */
+function finishOf(
+  { result, n }: Matmul,
+  chunk: string,
+  texts: Readonly<Record<'finish' | 'result' | 'residual', string>>,
+): Readonly<Record<string, string>> {
+  if (result === 'f16' && n % 8 === 0) {
+    return {
+      finish: finishChunks,
+      chunk,
+      residual: texts.residual === residualAdd ? residualPairAdd : residualPairNone,
+    };
+  }
+  return { ...texts, finish: finishPairs, 'finish-quads': texts.finish };
 }

@@ -1,119 +1,154 @@
 // output[m, n] = epilogue(sum over k of input[m, k] weight[n, k])
 //
-// One workgroup computes SUBGROUPS_DOWN x SUBGROUPS_ACROSS pieces of the output, a subgroup each; a piece is DOWN x ACROSS matrices
-// in registers. The input passes through workgroup memory, DEPTH of k at a time: while one tile is multiplied the next is on its way
-// from memory, and the two tiles take turns, so that one barrier a turn is enough. Weights lie in memory as matrices and come from
-// there, a step of k ahead. Sums leave through workgroup memory, since no lane may touch an element of a matrix.
-// Needs subgroup matrices and subgroups of exactly LANES lanes.
+// A register-blocked GEMM on subgroup matrices. One workgroup computes a tile of the output, TILE_ROWS x TILE_COLUMNS; each of its
+// subgroups a piece of DOWN x ACROSS matrices, whose sums stay in registers (here: 2 x 2 subgroups of 4 x 4 matrices of 16 x 16):
+//
+//            | columns: subgroup 0      | subgroup 1       |       workgroup memory, a region:
+//   rows of  | sums[0]  sums[1] ..  [3] |                  |         row 0   | c0 c1 c2 c3 -- |  chunks of 16 bytes: CHUNK
+//   subgroup | sums[4]  ..              |                  |         row 1   | c0 c1 c2 c3 -- |  neighbours in k; the row is
+//   0, 1     | ..              sums[15] |                  |          ..                         one chunk longer than DEPTH
+//   ---------+--------------------------+------------------|
+//   2, 3     |                          |                  |
+//
+// Both operands are staged: DEPTH of k of all rows and all columns lie in workgroup memory, k-contiguous, while the next DEPTH are on
+// their way from memory into registers (software pipelining; there is no asynchronous copy in WGSL). With one buffer a turn has two
+// barriers and half the memory, with two buffers one barrier. Of a step of MATRIX_K the fragments of the left operand are held, those
+// of the right one walked, so that few are alive. WEIGHTS_STAGED = 0 reads the weights' fragments straight from memory instead.
+//
+// Two things decide its speed beside the tile. Rows are an odd number of chunks apart, so that the eight rows that a matrix load reads
+// at once lie in different banks. And each fragment is loaded at a constant offset, with a constant stride, from an array of constant
+// length (a region), which WGSL's bounds checks can judge at compile time: of an offset or a stride that is computed the compiler makes
+// selects, and of one 16-byte load four of four bytes. So the only index that varies is that of a subgroup's regions, before the loop.
+//
+// The tile is that of CUTLASS's and jeffbolznv/vk_cooperative_matrix_perf's kernels: register blocking, padding, prefetch. matmul-tile
+// is for devices without matrices, matmul-row for a handful of rows, which would leave most of a matrix empty.
+// Mesa's compiler for RDNA3, 128x128 by 4 subgroups: 32 multiplications, 48 loads and stores, 66 other instructions a turn.
+// Needs subgroup matrices and subgroups of exactly LANES invocations.
 // #import storage
-// #import result
 // #import left
-// #import epilogue
 
 struct Params {
   rows: u32,                                                            // M
-  depth: u32,                                                           // K; no constant, or compilers write the loop out
+  depth: u32,                                                           // K of one workgroup; no constant, or compilers write the loop out
 }
 @group(0) @binding(1) var<storage, read> weight: array<vec4u>;          // [N/16, K/16, 16, 16]
-@group(0) @binding(2) var<storage, read_write> output: array<ResultQuad>; // [M, N]
 @group(0) @binding(6) var<uniform> params: Params;
 
 const INVOCATIONS = SUBGROUPS_DOWN * SUBGROUPS_ACROSS * LANES;
-const TILE_ROWS = SUBGROUPS_DOWN * DOWN * MATRIX_M;
-const DEPTH_CHUNKS = DEPTH / CHUNK;
-const TILE_PITCH = DEPTH_CHUNKS + 1;                                    // odd, so that eight rows lie in different banks
-const TILE = TILE_ROWS * TILE_PITCH;
-const STRIP_QUADS = ACROSS * MATRIX_N / 4;
-const STRIP_PITCH = STRIP_QUADS + 2;
-const STRIP = MATRIX_M * STRIP_PITCH;                                   // one row of a subgroup's matrices, in f32
-const BLOCK_COLUMN = 16 / CHUNK;                                        // chunks of a column of a block
+const PIECE_ROWS = DOWN * MATRIX_M;
+const PIECE_COLUMNS = ACROSS * MATRIX_N;
+const TILE_ROWS = SUBGROUPS_DOWN * PIECE_ROWS;
+const TILE_COLUMNS = SUBGROUPS_ACROSS * PIECE_COLUMNS;
+const DEPTH = DEPTH_CHUNKS * CHUNK;
+const PITCH = DEPTH_CHUNKS + 1;
+const STEP_ROWS = INVOCATIONS / DEPTH_CHUNKS;                           // rows of which all invocations together carry one chunk each
+const REGION = REGION_ROWS * PITCH;
+const RIGHT = TILE_ROWS / REGION_ROWS;                                  // the right operand's first region
+const REGIONS = (TILE_ROWS + WEIGHTS_STAGED * TILE_COLUMNS) / REGION_ROWS;
+const BLOCK_COLUMN = 16 / CHUNK;                                        // chunks of a column of a block of weights
+const STRIP_PAIRS = STRIP * MATRIX_N / 8;                               // of quads, of a row of sums on their way out
+const STRIP_PITCH = STRIP_PAIRS * 2 + 1;
 
-var<workgroup> memory: array<vec4u, MEMORY>;                            // two tiles [TILE_ROWS, DEPTH], later a strip for each subgroup
-alias LeftMemory = ptr<workgroup, array<vec4u, MEMORY>>;
-alias RightMemory = ptr<storage, array<vec4u>, read>;
-alias SumMemory = LeftMemory;
+alias Region = array<vec4u, REGION>;                                    // REGION_ROWS rows of the left operand, or columns of the right
+var<workgroup> memory: array<array<Region, REGIONS>, BUFFERS>;
 // #import matrix
+// #import finish
 
-/// Where the matrix of these columns begins in `weight`. Past N's padding that is the last panel: those columns are never stored.
-fn weight_panel(column: u32) -> u32 {
-  return min(column / 16, PANELS - 1) * K * BLOCK_COLUMN + column % 16 * BLOCK_COLUMN;
+/// Where column's chunk of a block begins in `weight`. Past N's padding that is the last panel: those columns are never stored.
+fn weight_start(column: u32, chunk: u32) -> u32 {
+  return min(column / 16, PANELS - 1) * K * BLOCK_COLUMN + column % 16 * BLOCK_COLUMN
+    + chunk / BLOCK_COLUMN * 16 * BLOCK_COLUMN + chunk % BLOCK_COLUMN;
 }
 
-/// And how far from there a step of MATRIX_K lies: blocks hold 16 of k.
-fn weight_step(step: u32) -> u32 {
-  let k = step * MATRIX_K;
-  return k / 16 * 16 * BLOCK_COLUMN + k % 16 / CHUNK;
+/// Which tile a workgroup computes: [column, row]. Tiles follow each other down groups of eight, so that those which run at the same
+/// time share their weights, and a few columns' rows, in the GPU's cache.
+fn tile_of(workgroup: vec3u, workgroups: vec3u) -> vec2u {
+  let index = workgroup.y * workgroups.x + workgroup.x;
+  let first = index / (8 * workgroups.x) * 8;
+  let height = min(8, workgroups.y - first);
+  let within = index % (8 * workgroups.x);
+  return vec2u(within / height, first + within % height);
 }
 
 @compute @workgroup_size(INVOCATIONS)
 // #import subgroup
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) invocation: u32) {
+fn main(
+  @builtin(workgroup_id) workgroup: vec3u,
+  @builtin(num_workgroups) workgroups: vec3u,
+  @builtin(local_invocation_index) invocation: u32,
+) {
+  let tile = tile_of(workgroup, workgroups);
+  let first_row = tile.y * TILE_ROWS;
+  let first_column = tile.x * TILE_COLUMNS;
   let subgroup = subgroupBroadcastFirst(invocation / LANES);
-  let first_row = workgroup.y * TILE_ROWS;
-  let tile_row = subgroup / SUBGROUPS_ACROSS * DOWN * MATRIX_M;
-  let first_column = (workgroup.x * SUBGROUPS_ACROSS + subgroup % SUBGROUPS_ACROSS) * ACROSS * MATRIX_N;
+  let down = subgroup / SUBGROUPS_ACROSS;
+  let across = subgroup % SUBGROUPS_ACROSS;
 
-  var staged: array<vec4u, STAGED>;
+  // What this invocation carries: a chunk of a row, and of each STEP_ROWS-th row after it. Eight neighbours take two chunks of every
+  // other row: whole sectors of memory, and different banks of workgroup memory.
+  let chunk = invocation % 2 + invocation / (2 * CARRIERS) % (DEPTH_CHUNKS / 2) * 2;
+  let line = invocation / (CARRIERS * DEPTH_CHUNKS);
+  let row = line / 2 * 2 * CARRIERS + invocation / 2 % CARRIERS * 2 + line % 2;
+  let left_row = row % TILE_ROWS;                                       // a low tile is carried by several
+  let left_slot = left_row % REGION_ROWS * PITCH + chunk;
+  let right_slot = row % REGION_ROWS * PITCH + chunk;
+  let first_k = workgroup.z * params.depth;
+
+  var left_starts: array<u32, LEFT_STEPS>;
+  var next_left: array<vec4u, LEFT_STEPS>;
   // #unroll
-  for (var i = 0u; i < STAGED; i++) {
-    let slot = min(i * INVOCATIONS + invocation, TILE_ROWS * DEPTH_CHUNKS - 1);
-    staged[i] = left_chunk(first_row + slot / DEPTH_CHUNKS, slot % DEPTH_CHUNKS);
+  for (var i = 0u; i < LEFT_STEPS; i++) {
+    left_starts[i] = left_start(first_row + i * STEP_ROWS + left_row);
+    let value = left_at(left_starts[i], first_k / CHUNK + chunk);
+    memory[0][i * STEP_ROWS / REGION_ROWS + left_row / REGION_ROWS][i * STEP_ROWS % REGION_ROWS * PITCH + left_slot] = value;
   }
-  var panels: array<u32, ACROSS>;
+  var right_starts: array<u32, RIGHT_STEPS + 1>;
+  var next_right: array<vec4u, RIGHT_STEPS + 1>;
   // #unroll
-  for (var j = 0u; j < ACROSS; j++) { panels[j] = weight_panel(first_column + j * MATRIX_N); }
-  var sums: array<SumMatrix, DOWN * ACROSS>;
+  for (var i = 0u; i < RIGHT_STEPS; i++) {
+    right_starts[i] = weight_start(first_column + i * STEP_ROWS + row, chunk);
+    let value = weight[right_starts[i] + first_k * BLOCK_COLUMN];
+    memory[0][RIGHT + i * STEP_ROWS / REGION_ROWS + row / REGION_ROWS][i * STEP_ROWS % REGION_ROWS * PITCH + right_slot] = value;
+  }
+  workgroupBarrier();
 
+  var sums: array<SumMatrix, DOWN * ACROSS>;
   for (var k = 0u; k < params.depth; k += DEPTH) {
-    let tile = k / DEPTH % 2 * TILE;
+    let buffer = k / DEPTH % BUFFERS;
+    let next_buffer = (k / DEPTH + 1) % BUFFERS;
+    let next = first_k + min(k + DEPTH, params.depth - DEPTH);          // the last turn carries its own tile again, in vain
     // #unroll
-    for (var i = 0u; i < STAGED; i++) {
-      let slot = min(i * INVOCATIONS + invocation, TILE_ROWS * DEPTH_CHUNKS - 1);
-      memory[tile + slot / DEPTH_CHUNKS * TILE_PITCH + slot % DEPTH_CHUNKS] = staged[i];
-    }
-    var right: array<RightMatrix, ACROSS>;
+    for (var i = 0u; i < LEFT_STEPS; i++) { next_left[i] = left_at(left_starts[i], next / CHUNK + chunk); }
     // #unroll
-    for (var j = 0u; j < ACROSS; j++) { right[j] = load_right(&weight, panels[j] + k * BLOCK_COLUMN, BLOCK_COLUMN); }
-    workgroupBarrier();
-    // #unroll
-    for (var i = 0u; i < STAGED; i++) {
-      let slot = min(i * INVOCATIONS + invocation, TILE_ROWS * DEPTH_CHUNKS - 1);
-      staged[i] = left_chunk(first_row + slot / DEPTH_CHUNKS, (k + DEPTH) / CHUNK + slot % DEPTH_CHUNKS);
-    }
+    for (var i = 0u; i < RIGHT_STEPS; i++) { next_right[i] = weight[right_starts[i] + next * BLOCK_COLUMN]; }
     // #unroll
     for (var step = 0u; step < STEPS; step++) {
       var left: array<LeftMatrix, DOWN>;
       // #unroll
       for (var i = 0u; i < DOWN; i++) {
-        left[i] = load_left(&memory, tile + (tile_row + i * MATRIX_M) * TILE_PITCH + step * MATRIX_K / CHUNK, TILE_PITCH);
+        left[i] = subgroupMatrixLoad<LeftMatrix, row_major>(
+          &memory[buffer][down * (PIECE_ROWS / REGION_ROWS) + i * MATRIX_M / REGION_ROWS],
+          i * MATRIX_M % REGION_ROWS * PITCH + step * MATRIX_K / CHUNK, PITCH);
       }
       // #unroll
       for (var j = 0u; j < ACROSS; j++) {
-        if (step > 0) { right[j] = load_right(&weight, panels[j] + k * BLOCK_COLUMN + weight_step(step), BLOCK_COLUMN); }
+// #import right
         // #unroll
         for (var i = 0u; i < DOWN; i++) {
-          sums[i * ACROSS + j] = multiply(left[i], right[j], sums[i * ACROSS + j]);
+          sums[i * ACROSS + j] = subgroupMatrixMultiplyAccumulate(left[i], right, sums[i * ACROSS + j]);
         }
       }
     }
-  }
-
-  let own_strip = subgroup * STRIP;
-  // #unroll
-  for (var i = 0u; i < DOWN; i++) {
-    workgroupBarrier();                                                 // the tiles, or the strip before, are no longer read
+    if (BUFFERS == 1) { workgroupBarrier(); }                           // nobody reads the buffer any more
     // #unroll
-    for (var j = 0u; j < ACROSS; j++) {
-      store_sum(&memory, own_strip + j * MATRIX_N / 4, sums[i * ACROSS + j], STRIP_PITCH);
+    for (var i = 0u; i < LEFT_STEPS; i++) {
+      memory[next_buffer][i * STEP_ROWS / REGION_ROWS + left_row / REGION_ROWS][i * STEP_ROWS % REGION_ROWS * PITCH + left_slot] = next_left[i];
+    }
+    // #unroll
+    for (var i = 0u; i < RIGHT_STEPS; i++) {
+      memory[next_buffer][RIGHT + i * STEP_ROWS / REGION_ROWS + row / REGION_ROWS][i * STEP_ROWS % REGION_ROWS * PITCH + right_slot] = next_right[i];
     }
     workgroupBarrier();
-    for (var slot = invocation % LANES; slot < MATRIX_M * STRIP_QUADS; slot += LANES) {
-      let row = first_row + tile_row + i * MATRIX_M + slot / STRIP_QUADS;
-      let column = first_column / 4 + slot % STRIP_QUADS;
-      if (row < params.rows && column < N_QUADS) {
-        let chunk = own_strip + slot / STRIP_QUADS * STRIP_PITCH + slot % STRIP_QUADS;
-        finish(row, column, bitcast<vec4f>(memory[chunk]));
-      }
-    }
   }
+// #import sums
 }

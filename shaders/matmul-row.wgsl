@@ -4,16 +4,14 @@
 // columns and a sixteenth of k, so that together they read the weight, which is what such a matmul costs, as one run of memory. The
 // parts are summed in workgroup memory. Needs no feature and 1 KiB of workgroup memory for each row.
 // #import storage
-// #import result
 // #import rows
 // #import weight
-// #import epilogue
 
 struct Params {
   rows: u32,                                                            // M, at most ROWS
 }
-@group(0) @binding(2) var<storage, read_write> output: array<ResultQuad>; // [M, N]
 @group(0) @binding(6) var<uniform> params: Params;
+// #import finish
 
 const PARTS = 16u;                                                      // of k
 const STEP = PARTS * 4;                                                 // k in one turn of all parts

@@ -5,16 +5,14 @@
 // much as dozens of multiply-adds (all software ones) this is the family that wins.
 // Needs subgroups of exactly LANES lanes.
 // #import storage
-// #import result
 // #import rows
 // #import weight
-// #import epilogue
 
 struct Params {
   rows: u32,                                                            // M
 }
-@group(0) @binding(2) var<storage, read_write> output: array<ResultQuad>; // [M, N]
 @group(0) @binding(6) var<uniform> params: Params;
+// #import finish
 
 @compute @workgroup_size(LANES)
 // #import subgroup

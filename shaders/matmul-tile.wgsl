@@ -6,16 +6,14 @@
 // Needs no feature and 64 (ROWS + COLUMNS) bytes of workgroup memory. Indices that vary inside the loop are constants and those that
 // are not constant do not vary, so that the bounds checks of WGSL leave the loop.
 // #import storage
-// #import result
 // #import rows
 // #import weight
-// #import epilogue
 
 struct Params {
   rows: u32,                                                            // M
 }
-@group(0) @binding(2) var<storage, read_write> output: array<ResultQuad>; // [M, N]
 @group(0) @binding(6) var<uniform> params: Params;
+// #import finish
 
 const DEPTH = 8u;
 const LANE_COLUMNS = COLUMNS / 8;                                       // invocations side by side; each has two quads

@@ -268,7 +268,7 @@ export function patchEmbed(graph: Graph, frames: Value, options: PatchEmbedOptio
         imports: {
           rows: patch % 4 === 0 ? rowsPatches : rowsPatchesOdd,
           ...(tokens
-            ? { epilogue: epilogueTokens }
+            ? { epilogue: epilogueTokens, bias: biasAdd, residual: residualNone }
             : { epilogue: epilogueLinear, bias: biasAdd, ...activationImports('none'), residual: residualNone }),
         },
       }),

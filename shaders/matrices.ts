@@ -3,8 +3,10 @@ import type { Capabilities } from '../engine/device.ts';
 import type { StorageType } from '../engine/dtype.ts';
 import type { Kernel } from '../engine/kernel.ts';
 import type { MatrixShape } from '../engine/matrices.ts';
+import { matrixFeature } from '../engine/matrices.ts';
 import chunkF16 from './shared/chunk-f16.wgsl';
 import chunkF32 from './shared/chunk-f32.wgsl';
+import chunkPacked from './shared/chunk-packed.wgsl';
 import componentF16 from './shared/component-f16.wgsl';
 import componentF32 from './shared/component-f32.wgsl';
 import matrix from './shared/matrix.wgsl';
@@ -15,11 +17,11 @@ export interface MatrixUse {
   readonly lanes: number;
   /** `16x16x16`, for a variant's name. */
   readonly label: string;
-  /** `matrix`, the functions on matrices, and `subgroup`, which stands between a kernel's attributes and its function. */
+  /** `matrix`, the types of matrices, and `subgroup`, which stands between a kernel's attributes and its function. */
   readonly imports: Readonly<Record<string, string>>;
   /** The import `chunk`, for kernels that look into what matrices are made of. */
   readonly chunk: string;
-  readonly constants: Readonly<Record<string, number>>;
+  readonly constants: Readonly<Record<'LANES' | 'MATRIX_M' | 'MATRIX_N' | 'MATRIX_K' | 'CHUNK', number>>;
   readonly features: Kernel['features'];
 }
 
@@ -27,28 +29,31 @@ export interface MatrixUse {
 const chunkElements = { f16: 8, f32: 4 } as const;
 
 /**
- * How kernels multiply tensors of this storage type by matrices on such a device: components of that type, sums in f32. Undefined
- * where that is impossible, and on software adapters, which would only imitate it. Depends on nothing else, since weights are laid
- * out by it.
+ * How kernels multiply tensors of this storage type by matrices on such a device, a way for each shape that it has, the likeliest first:
+ * components of that type, sums in f32. None where that is impossible, and on software adapters, which would only imitate it.
  */
-export function matricesOf(storage: StorageType, capabilities: Capabilities): MatrixUse | undefined {
-  const { matrices, adapter } = capabilities;
+export function matricesOf(storage: StorageType, capabilities: Capabilities): MatrixUse[] {
+  const { matrices, adapter, features } = capabilities;
   const subgroups = subgroupsOf(capabilities);
-  if (!subgroups || adapter.software) return undefined;
-  const shape = matrices.find(({ component }) => component === storage);
-  if (!shape) return undefined;
-  const { m, n, k } = shape;
-  return {
-    shape,
-    lanes: subgroups.lanes,
-    label: `${m}x${n}x${k}`,
-    imports: {
-      component: storage === 'f16' ? componentF16 : componentF32,
-      matrix,
-      subgroup: subgroups.text,
-    },
-    chunk: storage === 'f16' ? chunkF16 : chunkF32,
-    constants: { LANES: subgroups.lanes, MATRIX_M: m, MATRIX_N: n, MATRIX_K: k, CHUNK: chunkElements[storage] },
-    features: [...subgroups.features, 'chromium-experimental-subgroup-matrix' as GPUFeatureName],
-  };
+  if (!subgroups || adapter.software) return [];
+  // where matrices are emulated, in tests, there is no feature to ask for
+  const feature = matrixFeature(features);
+  return matrices
+    .filter(({ component }) => component === storage)
+    .map((shape) => {
+      const { m, n, k } = shape;
+      return {
+        shape,
+        lanes: subgroups.lanes,
+        label: `${m}x${n}x${k}`,
+        imports: {
+          component: storage === 'f16' ? componentF16 : componentF32,
+          matrix,
+          subgroup: subgroups.text,
+        },
+        chunk: storage === 'f32' ? chunkF32 : features.has('shader-f16') ? chunkF16 : chunkPacked,
+        constants: { LANES: subgroups.lanes, MATRIX_M: m, MATRIX_N: n, MATRIX_K: k, CHUNK: chunkElements[storage] },
+        features: [...subgroups.features, ...(feature ? [feature] : [])],
+      };
+    });
 }

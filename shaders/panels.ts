@@ -32,7 +32,7 @@ export const panelLayout: Layout = {
     }
     return packed;
   },
-  on: (capabilities, storage) => (matricesOf(storage, capabilities) ? blockLayout : panelLayout),
+  on: (capabilities, storage) => (matricesOf(storage, capabilities).length > 0 ? blockLayout : panelLayout),
 };
 
 /**

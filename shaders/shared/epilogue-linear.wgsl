@@ -1,10 +1,8 @@
 // What becomes of a finished sum of a matmul: activation(sum + bias) + residual.
 // #import bias
 // #import activation
-// #import residual
 
 /// row < M, column counts quads of N
-fn finish(row: u32, column: u32, sum: vec4f) {
-  let index = row * N_QUADS + column;
-  output[index] = store_result(activation(sum + bias_at(column)) + residual_at(index));
+fn finished(row: u32, column: u32, sum: vec4f, bias: vec4f, residual: vec4f) -> vec4f {
+  return activation(sum + bias) + residual;
 }

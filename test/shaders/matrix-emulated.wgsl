@@ -1,6 +1,7 @@
-// shaders/shared/matrix.wgsl in plain WGSL, so that kernels that multiply subgroup matrices run, and can be wrong, on adapters without.
-// The lanes of a subgroup share a left matrix element by element and have whole columns of right and sum; on the way into `multiply`
-// each left element is handed to all lanes. f16 elements are taken out of their chunks as bits, which needs no shader-f16.
+// Subgroup matrices in plain WGSL, in the place of shaders/shared/matrix.wgsl and of the functions on matrices, so that kernels that
+// multiply them run, and can be wrong, on adapters without. The lanes of a subgroup share a left matrix element by element and have
+// whole columns of right and sum; on the way into `multiply` each left element is handed to all lanes. f16 elements are taken out of
+// their chunks as bits, which needs no shader-f16.
 struct LeftMatrix { elements: array<f32, MATRIX_M * MATRIX_K / LANES> } // [m * MATRIX_K + k over the lanes]
 struct RightMatrix { elements: array<f32, COLUMNS * MATRIX_K> }         // [own column][k]
 struct SumMatrix { elements: array<f32, COLUMNS * MATRIX_M> }           // [own column][m]

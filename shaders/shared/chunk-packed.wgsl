@@ -1,0 +1,19 @@
+// A chunk of 16 bytes: eight f16, as bits, for devices without shader-f16.
+const CHUNK_QUADS = 2;
+
+fn chunk_of(quads: array<vec4f, 2>) -> vec4u {
+  return vec4u(pack2x16float(quads[0].xy), pack2x16float(quads[0].zw), pack2x16float(quads[1].xy), pack2x16float(quads[1].zw));
+}
+
+fn quads_of(chunk: vec4u) -> array<vec4f, 2> {
+  return array(
+    vec4f(unpack2x16float(chunk.x), unpack2x16float(chunk.y)),
+    vec4f(unpack2x16float(chunk.z), unpack2x16float(chunk.w)));
+}
+
+/// Column i of eight chunks that are the rows of a square.
+fn column_of(rows: array<vec4u, 8>, i: u32) -> vec4u {
+  let even = vec4u(rows[0][i / 2], rows[2][i / 2], rows[4][i / 2], rows[6][i / 2]);
+  let odd = vec4u(rows[1][i / 2], rows[3][i / 2], rows[5][i / 2], rows[7][i / 2]);
+  return select((even & vec4u(0xffff)) | (odd << vec4u(16)), (even >> vec4u(16)) | (odd & vec4u(0xffff0000)), i % 2 == 1);
+}

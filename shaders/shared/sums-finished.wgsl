@@ -1,0 +1,25 @@
+  // Sums leave through workgroup memory, since no invocation may touch an element of a matrix: a strip of MATRIX_M rows and STRIP
+  // matrices at a time, in the subgroup's own region; each invocation then finishes eight neighbours of a row.
+  let strip_row = invocation % LANES / STRIP_PAIRS;
+  let strip_quad = strip_row * STRIP_PITCH + invocation % STRIP_PAIRS * 2;
+  let sum_row = first_row + down * PIECE_ROWS + strip_row;
+  // #unroll
+  for (var strip = 0u; strip < STRIPS; strip++) {
+    let pair = (first_column + across * PIECE_COLUMNS) / 8 + strip * STRIP_PAIRS + invocation % STRIP_PAIRS;
+    let biases = array(bias_at(pair * 2), bias_at(pair * 2 + 1));
+    // #unroll
+    for (var i = 0u; i < DOWN; i++) {
+      // #unroll
+      for (var j = 0u; j < STRIP; j++) {
+        subgroupMatrixStore<row_major>(&memory[0][subgroup], j * MATRIX_N / 4, sums[i * ACROSS + strip * STRIP + j], STRIP_PITCH);
+      }
+      workgroupBarrier();
+      for (var row = 0u; row < MATRIX_M; row += LANES / STRIP_PAIRS) {
+        let quad = strip_quad + row * STRIP_PITCH;
+        let left = bitcast<vec4f>(memory[0][subgroup][quad]);
+        let right = bitcast<vec4f>(memory[0][subgroup][quad + 1]);
+        finish_pair(sum_row + i * MATRIX_M + row, pair, left, right, biases);
+      }
+      workgroupBarrier();                                               // the strip has been read
+    }
+  }
