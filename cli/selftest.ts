@@ -3,7 +3,7 @@ import fs from 'node:fs/promises';
 import type { Device } from '../engine/device.ts';
 import type { StorageType } from '../engine/dtype.ts';
 import { StamError, throwIfAborted } from '../engine/errors.ts';
-import { kernelLabel } from '../engine/kernel.ts';
+import { kernelLabel, kernelsOf } from '../engine/kernel.ts';
 import { version } from '../engine/version.ts';
 import type { CaseResult, OperatorCase } from '../test/conformance.ts';
 import { candidatesOf, runCase } from '../test/conformance.ts';
@@ -90,7 +90,7 @@ async function compileAll(
 ): Promise<void> {
   const seen = new Set<string>();
   for (const { test, storage } of tests) {
-    for (const kernel of candidatesOf(test, storage, device.capabilities)) {
+    for (const kernel of candidatesOf(test, storage, device.capabilities).flatMap(kernelsOf)) {
       throwIfAborted(signal);
       if (seen.has(kernelLabel(kernel))) continue; // kernels of one label are one text
       seen.add(kernelLabel(kernel));

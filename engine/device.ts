@@ -3,6 +3,7 @@ import { unlessAborted } from './abort.ts';
 import { DeviceLoss } from './device-loss.ts';
 import { asRefusal, scoped } from './error-scopes.ts';
 import { StamError, throwIfAborted } from './errors.ts';
+import { importKernels } from './kernel-modules.ts';
 import type { MatrixShape } from './matrices.ts';
 import { listedShapes, matrixFeatures, probeMatrices } from './matrices.ts';
 import { GpuMemory } from './memory.ts';
@@ -88,7 +89,7 @@ export function formatAdapter(adapter: AdapterDescription): string {
 async function capabilitiesOf(device: GPUDevice, listed?: readonly MatrixShape[]): Promise<Capabilities> {
   const info = device.adapterInfo;
   const { limits } = device;
-  return {
+  const capabilities: Capabilities = {
     adapter: describeAdapter(info),
     features: device.features,
     ...subgroupsOf(device.features, info),
@@ -103,6 +104,8 @@ async function capabilitiesOf(device: GPUDevice, listed?: readonly MatrixShape[]
       workgroupInvocations: limits.maxComputeInvocationsPerWorkgroup,
     },
   };
+  await importKernels(capabilities);
+  return capabilities;
 }
 
 /** The subgroup size to count on. Where sizes vary and one can be asked for, that is 32, the most common one, or the nearest to it. */

@@ -18,6 +18,22 @@ export interface Kernel {
   readonly workgroups: readonly [x: number, y: number, z: number];
   /** Device features that the text needs; each becomes its `enable` line. */
   readonly features: readonly GPUFeatureName[];
+  /** Set where the work is cut into parts whose results another kernel puts together, as split-K does with the sums of a matmul. */
+  readonly split?: Split;
+}
+
+/** What comes after a kernel that leaves partial results. */
+export interface Split {
+  /** The binding, of both kernels, in which the partial results lie, and its bytes. No node knows of it. */
+  readonly scratch: string;
+  readonly bytes: number;
+  /** Dispatched right after the first one; together they bind all tensors of the node. */
+  readonly reduction: Kernel;
+}
+
+/** The kernels that a candidate is made of, in the order of their dispatches. */
+export function kernelsOf(kernel: Kernel): readonly Kernel[] {
+  return kernel.split ? [kernel, kernel.split.reduction] : [kernel];
 }
 
 /** `matmul-tile 64x64 f32 bias` */

@@ -9,7 +9,7 @@ import type { Excess } from './footprint.ts';
 import { excessOf, footprintOf } from './footprint.ts';
 import type { AnyValue, Graph, GraphNode, Value } from './graph.ts';
 import type { Kernel } from './kernel.ts';
-import { kernelLabel } from './kernel.ts';
+import { kernelLabel, kernelsOf } from './kernel.ts';
 import { formatShape } from './shape.ts';
 import { SlotPlan } from './slots.ts';
 import type { ResolvedKernel } from './wgsl.ts';
@@ -34,6 +34,8 @@ export interface Dispatch {
   readonly flops: number;
   /** Bytes of all bound tensors: what the kernel moves if it reads and writes each element once. */
   readonly bytes: number;
+  /** Whether it puts together what the dispatch before it has left in parts; then `flops` are counted there. */
+  readonly reduces: boolean;
 }
 
 /** Brings an input, or the part of it that the next commands read, into a slot. */
@@ -98,6 +100,7 @@ export function createPlan(
   const commands: Command[] = [];
   const outputs = new Map<string, PlannedOutput>();
   const excesses = new Map<string, Excess | undefined>(); // by text: layers repeat theirs
+  const scratch: Scratch = { slot: memory.slots.length, bytes: 0 };
   graph.nodes.forEach((node, index) => {
     const candidates = node.candidates(capabilities);
     if (candidates.length === 0) {
@@ -110,9 +113,8 @@ export function createPlan(
       const [input, slot, size] = [value.part?.of ?? value.name, memory.slot(value), valueBytes(value)];
       commands.push({ kind: 'load', input, offset: inputOffset(value), slot, size });
     }
-    commands.push(
-      dispatch(node, chooseFitting(node, candidates, { capabilities, choose, excesses }), memory, capabilities),
-    );
+    const chosen = chooseFitting(node, candidates, { capabilities, choose, excesses });
+    commands.push(...dispatches(node, chosen, { memory, scratch, capabilities }));
     for (const kept of graph.kept.filter(({ after }) => after === index)) {
       const { storage, layout, shape } = kept.value;
       const rowBytes = valueBytes(kept.value) / shape[0];
@@ -124,7 +126,7 @@ export function createPlan(
   });
   return {
     commands,
-    slots: memory.slots,
+    slots: scratch.bytes > 0 ? [...memory.slots, scratch.bytes] : memory.slots,
     weights: arrangeWeights(graph, capabilities),
     inputs: gatherInputs(graph),
     outputs,
@@ -138,18 +140,27 @@ interface Chosen {
   readonly resolved: ResolvedKernel;
 }
 
+/** The buffer for partial results: nothing outlives the two dispatches that use it, so that all nodes share one. */
+interface Scratch {
+  readonly slot: number;
+  bytes: number;
+}
+
 /** What is chosen among the kernels that keep the device's limits. */
 function chooseFitting(
   node: GraphNode,
   candidates: readonly Kernel[],
   by: { capabilities: Capabilities; choose: Choose; excesses: Map<string, Excess | undefined> },
-): Chosen {
+): Chosen[] {
   const { capabilities, choose, excesses } = by;
   const kernel = choose(node, candidates);
-  const resolved = resolveKernel(kernel);
-  if (!excesses.has(resolved.code)) excesses.set(resolved.code, excessOf(footprintOf(resolved), capabilities));
-  const excess = excesses.get(resolved.code);
-  if (!excess) return { kernel, resolved };
+  const chosen = kernelsOf(kernel).map((one) => ({ kernel: one, resolved: resolveKernel(one) }));
+  const found = chosen.map(({ resolved }) => {
+    if (!excesses.has(resolved.code)) excesses.set(resolved.code, excessOf(footprintOf(resolved), capabilities));
+    return excesses.get(resolved.code);
+  });
+  const excess = found.find((one) => one !== undefined) ?? excessOfScratch(kernel, capabilities);
+  if (!excess) return chosen;
   const others = candidates.filter((other) => other !== kernel);
   if (others.length > 0) return chooseFitting(node, others, by);
   throw new StamError('limit', {
@@ -159,6 +170,13 @@ function chooseFitting(
     expected: `${excess.needed}`,
     hint: 'ask for more when the device is requested: requiredDevice() tells what',
   });
+}
+
+/** Whether the device has a buffer of the size that a kernel's partial results take. */
+function excessOfScratch({ split }: Kernel, { limits }: Capabilities): Excess | undefined {
+  const given = Math.min(limits.storageBufferBindingBytes, limits.bufferBytes);
+  if (!split || split.bytes <= given) return undefined;
+  return { limit: 'maxStorageBufferBindingSize', needed: split.bytes, given };
 }
 
 /** The graph's weights, each in the layout that the kernels of such a device read. All plans for a device agree on it. */
@@ -184,47 +202,60 @@ function inputOffset(value: AnyValue): number {
   return (value.part?.start ?? 0) * storageBytes[value.storage];
 }
 
-function dispatch(
+function dispatches(
   node: GraphNode,
-  { kernel, resolved }: Chosen,
-  memory: SlotPlan,
-  capabilities: Capabilities,
-): Dispatch {
+  chosen: readonly Chosen[],
+  { memory, scratch, capabilities }: { memory: SlotPlan; scratch: Scratch; capabilities: Capabilities },
+): Dispatch[] {
   const taken = new Set(Object.values(node.takesOver ?? {}));
   const tensors = new Map([
     ...Object.entries(node.inputs).filter(([name]) => !taken.has(name)),
     ...Object.entries(node.outputs),
   ]);
-  const bindings: Record<string, Place> = {};
-  let bytes = 0;
+  const places = new Map<string, Place>();
   for (const [name, value] of tensors) {
-    bindings[name] = placeOf(value, memory);
-    bytes += valueBytes(value);
+    places.set(name, placeOf(value, memory));
     checkLimits(node, value, capabilities);
   }
-  checkBindings(kernel, resolved, tensors);
-  return {
-    kind: 'dispatch',
-    name: node.name,
-    operator: node.operator,
-    kernel,
-    resolved,
-    bindings,
-    flops: node.flops,
-    bytes,
-  };
+  const { split } = chosen[0].kernel;
+  if (split) {
+    scratch.bytes = Math.max(scratch.bytes, split.bytes);
+    places.set(split.scratch, { kind: 'slot', slot: scratch.slot, size: split.bytes });
+  }
+  checkBindings(chosen, [...places.keys()]);
+  return chosen.map(({ kernel, resolved }, index) => {
+    const bound = resolved.bindings.flatMap(({ name }): [string, Place][] => {
+      const place = places.get(name);
+      return place ? [[name, place]] : [];
+    });
+    return {
+      kind: 'dispatch',
+      name: node.name,
+      operator: node.operator,
+      kernel,
+      resolved,
+      bindings: Object.fromEntries(bound),
+      flops: index === 0 ? node.flops : 0,
+      bytes: bound.reduce((sum, [, { size }]) => sum + size, 0),
+      reduces: index > 0,
+    };
+  });
 }
 
-function checkBindings(kernel: Kernel, resolved: ResolvedKernel, tensors: ReadonlyMap<string, AnyValue>): void {
-  const declared = resolved.bindings.map(({ name }) => name).filter((name) => name !== paramsBinding);
-  const fields = resolved.params.map(({ name }) => name);
-  const same = (a: string[], b: string[]) => [...a].sort().join() === [...b].sort().join();
-  if (!same(declared, [...tensors.keys()]) || !same(fields, Object.keys(kernel.params))) {
+/** Throws shader unless the kernels of a node bind its tensors, each of them, and have the fields that their Params declare. */
+function checkBindings(chosen: readonly Chosen[], tensors: readonly string[]): void {
+  const namesOf = ({ resolved }: Chosen) =>
+    resolved.bindings.map(({ name }) => name).filter((name) => name !== paramsBinding);
+  const declared = [...new Set(chosen.flatMap(namesOf))];
+  const fields = chosen.flatMap(({ resolved }) => resolved.params.map(({ name }) => name));
+  const given = chosen.flatMap(({ kernel }) => Object.keys(kernel.params));
+  const same = (a: readonly string[], b: readonly string[]) => [...a].sort().join() === [...b].sort().join();
+  if (!same(declared, tensors) || !same(fields, given)) {
     throw new StamError('shader', {
-      where: kernelLabel(kernel),
+      where: kernelLabel(chosen[0].kernel),
       problem: 'the kernel and the node name different tensors or params',
       got: `${[...declared, ...fields].join(', ')}`,
-      expected: `${[...tensors.keys(), ...Object.keys(kernel.params)].join(', ')}`,
+      expected: `${[...tensors, ...given].join(', ')}`,
     });
   }
 }

@@ -107,7 +107,7 @@ export class SelfCheck {
   async #tryKernels(graph: Graph, plan: Plan, signal: AbortSignal | undefined): Promise<DroppedKernel[]> {
     const dispatches = plan.commands.filter((command): command is Dispatch => command.kind === 'dispatch');
     const untried = new Map<string, Untried>();
-    for (const [index, { kernel }] of dispatches.entries()) {
+    for (const [index, { kernel }] of dispatches.filter(({ reduces }) => !reduces).entries()) {
       const node = graph.nodes[index];
       const label = kernelLabel(kernel);
       if (node.check && !this.#passed.has(label)) untried.set(label, { node, check: node.check, kernel });

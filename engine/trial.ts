@@ -4,7 +4,8 @@ import type { ElementType } from './dtype.ts';
 import { encodeHalves, halfToFloat, storageBytes } from './dtype.ts';
 import { StamError } from './errors.ts';
 import type { AnyValue, GraphNode } from './graph.ts';
-import type { Kernel } from './kernel.ts';
+import type { Kernel, Split } from './kernel.ts';
+import { kernelsOf } from './kernel.ts';
 import { valueBytes } from './plan.ts';
 import { packParams, paramsBinding } from './wgsl.ts';
 
@@ -24,7 +25,7 @@ export class Trial {
   readonly #device: Device;
   readonly #node: GraphNode;
   readonly #buffers = new Map<string, GPUBuffer>();
-  readonly #params: GPUBuffer[] = [];
+  readonly #own: GPUBuffer[] = [];
   /** Of the work of the node, how much one run does: a part of a large problem tells as much as the whole. */
   readonly #fraction: number;
 
@@ -52,34 +53,56 @@ export class Trial {
 
   /** Compiles a kernel and runs it once for its result. Throws shader, limit or device-lost. */
   async enter(kernel: Kernel): Promise<Contestant> {
-    const { gpu, pipelines, memory } = this.#device;
-    const { pipeline, layout, bindings, params } = await pipelines.compile(kernel);
-    const bindGroup = await this.#device.checked(`trial of ${this.#node.name}`, () => {
-      const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
-      const uniforms = memory.create('trial params', 'staging', 256, usage);
-      this.#params.push(uniforms);
-      gpu.queue.writeBuffer(uniforms, 0, packParams(params, kernel.params));
-      return gpu.createBindGroup({
-        label: `stam: trial of ${this.#node.name}`,
-        layout,
-        entries: bindings.map(({ name, index }) => ({
-          binding: index,
-          resource: { buffer: name === paramsBinding ? uniforms : this.#buffer(name) },
-        })),
-      });
-    });
+    const steps: ((pass: GPUComputePassEncoder) => void)[] = [];
+    const scratch = kernel.split && (await this.#scratch(kernel.split));
+    for (const one of kernelsOf(kernel)) steps.push(await this.#step(one, scratch));
     const dispatch = (pass: GPUComputePassEncoder) => {
-      pass.setPipeline(pipeline);
-      pass.setBindGroup(0, bindGroup);
-      pass.dispatchWorkgroups(...this.#part(kernel));
+      for (const step of steps) step(pass);
     };
     const hasTimestamps = this.#device.capabilities.features.has('timestamp-query');
     const time = () => (hasTimestamps ? timestamps : wallClock)(this.#device, dispatch);
     return { kernel, sample: await this.#sample(dispatch), time };
   }
 
+  /** The buffer for what the parts of a split kernel leave. */
+  async #scratch({ scratch, bytes }: Split): Promise<ReadonlyMap<string, GPUBuffer>> {
+    const where = `trial of ${this.#node.name}`;
+    const create = () => this.#device.memory.create(`trial ${scratch}`, 'staging', bytes, GPUBufferUsage.STORAGE);
+    const buffer = await this.#device.checked(where, create);
+    this.#own.push(buffer);
+    return new Map([[scratch, buffer]]);
+  }
+
+  /** One dispatch of a candidate. */
+  async #step(
+    kernel: Kernel,
+    scratch?: ReadonlyMap<string, GPUBuffer>,
+  ): Promise<(pass: GPUComputePassEncoder) => void> {
+    const { gpu, pipelines, memory } = this.#device;
+    const { pipeline, layout, bindings, params } = await pipelines.compile(kernel);
+    const bindGroup = await this.#device.checked(`trial of ${this.#node.name}`, () => {
+      const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
+      const uniforms = memory.create('trial params', 'staging', 256, usage);
+      this.#own.push(uniforms);
+      gpu.queue.writeBuffer(uniforms, 0, packParams(params, kernel.params));
+      return gpu.createBindGroup({
+        label: `stam: trial of ${this.#node.name}`,
+        layout,
+        entries: bindings.map(({ name, index }) => ({
+          binding: index,
+          resource: { buffer: name === paramsBinding ? uniforms : (scratch?.get(name) ?? this.#buffer(name)) },
+        })),
+      });
+    });
+    return (pass) => {
+      pass.setPipeline(pipeline);
+      pass.setBindGroup(0, bindGroup);
+      pass.dispatchWorkgroups(...this.#part(kernel));
+    };
+  }
+
   dispose(): void {
-    for (const buffer of [...this.#buffers.values(), ...this.#params]) this.#device.memory.destroy(buffer);
+    for (const buffer of [...this.#buffers.values(), ...this.#own]) this.#device.memory.destroy(buffer);
   }
 
   #buffer(binding: string): GPUBuffer {
@@ -91,10 +114,10 @@ export class Trial {
     });
   }
 
-  /** The first so many of the workgroups, along the outermost dimension: rows, or sequences. */
-  #part({ workgroups: [x, y, z] }: Kernel): [number, number, number] {
+  /** The first so many of the workgroups, along the outermost dimension: rows, or sequences; of what is split, all parts of them. */
+  #part({ workgroups: [x, y, z], split }: Kernel): [number, number, number] {
     const part = (count: number) => Math.ceil(count * this.#fraction);
-    if (z > 1) return [x, y, part(z)];
+    if (z > 1 && !split) return [x, y, part(z)];
     if (y > 1) return [x, part(y), z];
     return [part(x), y, z];
   }

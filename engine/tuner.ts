@@ -3,7 +3,7 @@ import type { Device } from './device.ts';
 import { StamError, throwIfAborted } from './errors.ts';
 import type { Graph, GraphNode } from './graph.ts';
 import type { Kernel } from './kernel.ts';
-import { wayOf } from './kernel.ts';
+import { kernelsOf, wayOf } from './kernel.ts';
 import type { Contestant } from './trial.ts';
 import { Trial } from './trial.ts';
 import type { RefusedKernel, TunedProblem, Tuning } from './tuned.ts';
@@ -108,7 +108,8 @@ async function tuneNode(
     const guess = right[0];
     const fastest = right.toSorted((a, b) => a.ms - b.ms)[0];
     const winner = fastest.ms < guess.ms * margin ? fastest : guess;
-    for (const kernel of candidates) if (kernel !== winner.kernel) device.pipelines.forget(kernel);
+    const losers = candidates.filter((kernel) => kernel !== winner.kernel).flatMap(kernelsOf);
+    for (const kernel of losers) device.pipelines.forget(kernel);
     return {
       operator: node.operator,
       problem: problemOf(node),
@@ -130,7 +131,7 @@ async function enterAll(
   candidates: readonly Kernel[],
 ): Promise<{ entered: Contestant[]; refused: RefusedKernel[] }> {
   // compiled all at once; what is refused shows below
-  await Promise.allSettled(candidates.map((kernel) => device.pipelines.compile(kernel)));
+  await Promise.allSettled(candidates.flatMap(kernelsOf).map((kernel) => device.pipelines.compile(kernel)));
   const entered: Contestant[] = [];
   const refused: RefusedKernel[] = [];
   for (const kernel of candidates) {

@@ -4,11 +4,11 @@ import { StamError } from '../engine/errors.ts';
 import type { Graph, Value } from '../engine/graph.ts';
 import type { Kernel } from '../engine/kernel.ts';
 import type { Attention } from './attention-family.ts';
-import { attentionMatrix } from './attention-matrix.ts';
 import { attentionSubgroup } from './attention-subgroup.ts';
 import { attentionTile } from './attention-tile.ts';
 import { attentionRow } from './definitions.ts';
 import { expectTensor } from './expect.ts';
+import { attentionMatrix } from './matrix-families.ts';
 
 /** What attention() takes beside its input. */
 export interface AttentionOptions {

@@ -3,7 +3,6 @@ import type { Capabilities } from '../engine/device.ts';
 import type { StorageType } from '../engine/dtype.ts';
 import type { Kernel } from '../engine/kernel.ts';
 import { quads } from '../engine/shape.ts';
-import { matricesOf } from './matrices.ts';
 import { paddedDepth, panelColumns } from './panels.ts';
 import finishQuads from './shared/finish-quads.wgsl';
 import resultF32 from './shared/result-f32.wgsl';
@@ -12,6 +11,7 @@ import weightBlocks from './shared/weight-blocks.wgsl';
 import weightPanels from './shared/weight-panels.wgsl';
 import type { Storage } from './storage.ts';
 import { storageOf } from './storage.ts';
+import { usableMatrices } from './usable-matrices.ts';
 
 /** epilogue(rows weight^T): [M, K] by [N, K] -> [M, N]. */
 export interface Matmul {
@@ -46,7 +46,7 @@ export function matmulParts(
       storage: storage.text,
       finish: finishQuads,
       result: resultIsSame ? resultSame : resultF32,
-      weight: matricesOf(matmul.storage, capabilities).length > 0 ? weightBlocks : weightPanels,
+      weight: usableMatrices(matmul.storage, capabilities).length > 0 ? weightBlocks : weightPanels,
     },
     constants: {
       K: paddedDepth(k),

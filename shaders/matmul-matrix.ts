@@ -1,9 +1,12 @@
 // matmul-matrix: subgroup matrices, which is what GPUs have tensor cores for. Needs them for the storage type of the operands.
 import type { Capabilities } from '../engine/device.ts';
-import type { Kernel } from '../engine/kernel.ts';
+import type { Kernel, Split } from '../engine/kernel.ts';
+import { linearGrid } from '../engine/kernel.ts';
+import { quads } from '../engine/shape.ts';
 import type { Matmul, MatmulFamily } from './matmul-family.ts';
 import { matmulParts } from './matmul-family.ts';
 import source from './matmul-matrix.wgsl';
+import splitSource from './matmul-split.wgsl';
 import type { MatrixUse } from './matrices.ts';
 import { matricesOf } from './matrices.ts';
 import { paddedDepth } from './panels.ts';
@@ -11,6 +14,7 @@ import finishChunks from './shared/finish-chunks.wgsl';
 import finishPairs from './shared/finish-pairs.wgsl';
 import leftChunks from './shared/left-chunks.wgsl';
 import leftRows from './shared/left-rows.wgsl';
+import partialOutput from './shared/partial-output.wgsl';
 import residualAdd from './shared/residual-add.wgsl';
 import residualPairAdd from './shared/residual-pair-add.wgsl';
 import residualPairNone from './shared/residual-pair-none.wgsl';
@@ -18,6 +22,7 @@ import rightDirect from './shared/right-direct.wgsl';
 import rightStaged from './shared/right-staged.wgsl';
 import rowsPlain from './shared/rows-plain.wgsl';
 import sumsFinished from './shared/sums-finished.wgsl';
+import sumsPartial from './shared/sums-partial.wgsl';
 
 /** How a workgroup is cut up. */
 export interface MatrixTile {
@@ -29,6 +34,8 @@ export interface MatrixTile {
   readonly buffers?: 1 | 2;
   /** Whether the weights are staged, too, or come straight from memory. */
   readonly weights?: 'staged' | 'direct';
+  /** Parts of K that are computed at the same time. */
+  readonly splits?: 1 | 2;
   /** Of the speed that the largest tile reaches where there is enough work: by operands' bytes for each multiplication, a guess. */
   readonly speed: number;
 }
@@ -40,30 +47,40 @@ export const matrixTiles: readonly MatrixTile[] = [
   { rows: 128, columns: 128, subgroups: [2, 2], speed: 0.95 },
   { rows: 128, columns: 128, subgroups: [2, 4], speed: 0.9 },
   { rows: 128, columns: 64, subgroups: [2, 2], speed: 0.8 },
+  { rows: 128, columns: 128, subgroups: [2, 2], splits: 2, speed: 0.75 },
   { rows: 64, columns: 64, subgroups: [2, 2], speed: 0.6 },
+  { rows: 64, columns: 64, subgroups: [2, 2], splits: 2, speed: 0.45 },
   { rows: 32, columns: 64, subgroups: [1, 4], speed: 0.35 },
+  { rows: 32, columns: 64, subgroups: [1, 4], splits: 2, speed: 0.25 },
   { rows: 16, columns: 64, subgroups: [1, 4], speed: 0.25 },
   { rows: 128, columns: 128, subgroups: [2, 2], buffers: 2, speed: 0.1 },
   { rows: 128, columns: 128, subgroups: [2, 4], buffers: 2, speed: 0.1 },
   { rows: 128, columns: 64, subgroups: [2, 2], buffers: 2, speed: 0.1 },
   { rows: 64, columns: 64, subgroups: [2, 2], buffers: 2, speed: 0.1 },
+  { rows: 16, columns: 64, subgroups: [1, 4], buffers: 2, speed: 0.1 },
   { rows: 128, columns: 128, subgroups: [2, 4], depthChunks: 8, speed: 0.1 },
   { rows: 128, columns: 128, subgroups: [2, 2], buffers: 2, weights: 'direct', speed: 0.1 },
   { rows: 64, columns: 64, subgroups: [2, 2], buffers: 2, weights: 'direct', speed: 0.1 },
+  { rows: 16, columns: 64, subgroups: [1, 4], buffers: 2, weights: 'direct', speed: 0.1 },
 ];
+
+/** K that is worth splitting. */
+const leastSplitDepth = 512;
 
 /** Workgroups that a large GPU runs at once, one on each of its units. */
 const units = 128;
 
 /** The likeliest tile first: its own speed, and how much of the GPU it leaves idle in its last wave. */
-function rank({ speed }: MatrixTile, { workgroups: [x, y] }: Kernel): number {
-  const waves = (x * y) / units;
+function rank({ speed }: MatrixTile, { workgroups: [x, y, z] }: Kernel): number {
+  const waves = (x * y * z) / units;
   return (speed * waves) / Math.ceil(waves);
 }
 
 export const matmulMatrix: MatmulFamily = (matmul, capabilities) =>
-  matricesOf(matmul.storage, capabilities).flatMap((use) =>
+  matricesOf(matmul.storage, capabilities).flatMap((use, index) =>
     matrixTiles
+      // of a shape that is not the likeliest only the tiles with which it could be the best
+      .filter(({ speed }) => index === 0 || speed >= 0.8)
       .flatMap((tile) => {
         const kernel = kernelOf(tile, use, matmul, capabilities);
         return kernel ? [{ kernel, rank: rank(tile, kernel) }] : [];
@@ -79,7 +96,12 @@ function kernelOf(tile: MatrixTile, use: MatrixUse, matmul: Matmul, capabilities
   if (!parts || parts.memory > limits.workgroupStorageBytes || parts.invocations > limits.workgroupInvocations) {
     return undefined;
   }
-  const { rows, columns, subgroups, depthChunks = 4, buffers = 1, weights = 'staged' } = tile;
+  const { rows, columns, subgroups, depthChunks = 4, buffers = 1, weights = 'staged', splits = 1 } = tile;
+  const [across, down] = [Math.ceil(matmul.n / columns), Math.ceil(matmul.rows / rows)];
+  // where there is enough to do, or little to split, adding up costs more than idle units
+  const isWorthSplitting =
+    across * down < 2 * units && matmul.k >= leastSplitDepth && matmul.imports['rows'] === rowsPlain;
+  if (splits > 1 && !isWorthSplitting) return undefined;
   const { label, ...common } = matmulParts(matmul, capabilities);
   const { weight: _, rows: rowsText, finish, result, residual, ...imports } = common.imports;
   const name = [
@@ -87,10 +109,15 @@ function kernelOf(tile: MatrixTile, use: MatrixUse, matmul: Matmul, capabilities
     depthChunks === 8 ? 'deep' : '',
     buffers === 2 ? 'two buffers' : '',
     weights === 'direct' ? 'direct' : '',
+    splits === 2 ? 'split' : '',
     use.label,
   ]
     .filter(Boolean)
     .join(' ');
+  const split =
+    splits === 1
+      ? undefined
+      : reduction({ ...common, label }, { splits, rows: down * rows, columns: across * columns }, matmul);
   return {
     ...common,
     name: 'matmul-matrix',
@@ -98,12 +125,13 @@ function kernelOf(tile: MatrixTile, use: MatrixUse, matmul: Matmul, capabilities
     variant: `${name} ${label}`,
     source,
     imports: {
-      ...imports,
+      ...(split ? { storage: imports['storage'] } : imports),
       ...use.imports,
       ...leftOf(matmul, rowsText, use.chunk),
       right: weights === 'staged' ? rightStaged : rightDirect,
-      sums: sumsFinished,
-      ...finishOf(matmul, use.chunk, { finish, result, residual }),
+      ...(split
+        ? { sums: sumsPartial, finish: partialOutput }
+        : { sums: sumsFinished, ...finishOf(matmul, use.chunk, { finish, result, residual }) }),
     },
     constants: {
       ...common.constants,
@@ -115,16 +143,49 @@ function kernelOf(tile: MatrixTile, use: MatrixUse, matmul: Matmul, capabilities
       WEIGHTS_STAGED: weights === 'staged' ? 1 : 0,
       ...parts.constants,
       ROW_CHUNKS: Math.ceil(matmul.k / use.constants.CHUNK),
+      ...(split && { PARTIAL_QUADS: (across * columns) / 4 }),
     },
-    params: { ...common.params, depth: paddedDepth(matmul.k) },
-    workgroups: [Math.ceil(matmul.n / columns), Math.ceil(matmul.rows / rows), 1],
+    params: { ...common.params, depth: paddedDepth(matmul.k) / splits },
+    workgroups: [across, down, splits],
     features: [...common.features, ...use.features],
+    ...(split && { split }),
+  };
+}
+
+/** What adds up the parts of K, of a result padded to this size. */
+function reduction(
+  { label, ...common }: ReturnType<typeof matmulParts>,
+  { splits, rows, columns }: Readonly<Record<'splits' | 'rows' | 'columns', number>>,
+  matmul: Matmul,
+): Split {
+  const { weight: _, rows: __, ...imports } = common.imports;
+  return {
+    scratch: 'partial',
+    bytes: splits * rows * columns * 4,
+    reduction: {
+      ...common,
+      name: 'matmul-split',
+      variant: `${columns} wide ${label}`,
+      source: splitSource,
+      imports,
+      constants: { ...common.constants, SPLITS: splits, PARTIAL_QUADS: columns / 4 },
+      params: { rows: matmul.rows, padded_rows: rows },
+      workgroups: linearGrid(Math.ceil((matmul.rows * quads(matmul.n)) / 64)),
+    },
   };
 }
 
 /** A tile in matrices of a shape: workgroup memory in bytes, and what the text has as constants. */
 function partition(
-  { rows, columns, subgroups: [down, across], depthChunks = 4, buffers = 1, weights = 'staged' }: MatrixTile,
+  {
+    rows,
+    columns,
+    subgroups: [down, across],
+    depthChunks = 4,
+    buffers = 1,
+    weights = 'staged',
+    splits = 1,
+  }: MatrixTile,
   { shape: { m, n, k }, lanes, constants: { CHUNK: chunk } }: MatrixUse,
   depth: number,
 ): { readonly invocations: number; readonly memory: number; readonly constants: Record<string, number> } | undefined {
@@ -132,7 +193,7 @@ function partition(
   const [pieceRows, pieceColumns] = [rows / down, columns / across];
   const staged = weights === 'staged';
   const isWhole = pieceRows % m === 0 && pieceColumns % n === 0 && (depthChunks * chunk) % k === 0;
-  const isCarried = invocations % depthChunks === 0 && paddedDepth(depth) % (depthChunks * chunk) === 0;
+  const isCarried = invocations % depthChunks === 0 && paddedDepth(depth) % (splits * depthChunks * chunk) === 0;
   // a matrix of weights lies in memory within one block of 16 x 16
   if (!isWhole || !isCarried || (!staged && (n > 16 || k > 16))) return undefined;
   const pitch = depthChunks + 1;
@@ -144,9 +205,7 @@ function partition(
     if (!divides || regionRows % m !== 0 || (staged && regionRows % n !== 0) || regions < down * across) return [];
     const strip = [4, 2, 1].find(
       (count) =>
-        (pieceColumns / n) % count === 0 &&
-        m * ((count * n) / 4 + 1) <= regionRows * pitch &&
-        (count * n) / 8 <= Math.min(lanes, m * lanes),
+        (pieceColumns / n) % count === 0 && m * ((count * n) / 4 + 1) <= regionRows * pitch && (count * n) / 8 <= lanes,
     );
     return strip === undefined ? [] : [{ regionRows, regions, strip }];
   });

@@ -40,9 +40,9 @@ const PIECE_COLUMNS = ACROSS * MATRIX_N;
 const TILE_ROWS = SUBGROUPS_DOWN * PIECE_ROWS;
 const TILE_COLUMNS = SUBGROUPS_ACROSS * PIECE_COLUMNS;
 const DEPTH = DEPTH_CHUNKS * CHUNK;
-const PITCH = DEPTH_CHUNKS + 1;
+const TILE_PITCH = DEPTH_CHUNKS + 1;
 const STEP_ROWS = INVOCATIONS / DEPTH_CHUNKS;                           // rows of which all invocations together carry one chunk each
-const REGION = REGION_ROWS * PITCH;
+const REGION = REGION_ROWS * TILE_PITCH;
 const RIGHT = TILE_ROWS / REGION_ROWS;                                  // the right operand's first region
 const REGIONS = (TILE_ROWS + WEIGHTS_STAGED * TILE_COLUMNS) / REGION_ROWS;
 const BLOCK_COLUMN = 16 / CHUNK;                                        // chunks of a column of a block of weights
@@ -90,8 +90,8 @@ fn main(
   let line = invocation / (CARRIERS * DEPTH_CHUNKS);
   let row = line / 2 * 2 * CARRIERS + invocation / 2 % CARRIERS * 2 + line % 2;
   let left_row = row % TILE_ROWS;                                       // a low tile is carried by several
-  let left_slot = left_row % REGION_ROWS * PITCH + chunk;
-  let right_slot = row % REGION_ROWS * PITCH + chunk;
+  let left_slot = left_row % REGION_ROWS * TILE_PITCH + chunk;
+  let right_slot = row % REGION_ROWS * TILE_PITCH + chunk;
   let first_k = workgroup.z * params.depth;
 
   var left_starts: array<u32, LEFT_STEPS>;
@@ -100,7 +100,7 @@ fn main(
   for (var i = 0u; i < LEFT_STEPS; i++) {
     left_starts[i] = left_start(first_row + i * STEP_ROWS + left_row);
     let value = left_at(left_starts[i], first_k / CHUNK + chunk);
-    memory[0][i * STEP_ROWS / REGION_ROWS + left_row / REGION_ROWS][i * STEP_ROWS % REGION_ROWS * PITCH + left_slot] = value;
+    memory[0][i * STEP_ROWS / REGION_ROWS + left_row / REGION_ROWS][i * STEP_ROWS % REGION_ROWS * TILE_PITCH + left_slot] = value;
   }
   var right_starts: array<u32, RIGHT_STEPS + 1>;
   var next_right: array<vec4u, RIGHT_STEPS + 1>;
@@ -108,7 +108,7 @@ fn main(
   for (var i = 0u; i < RIGHT_STEPS; i++) {
     right_starts[i] = weight_start(first_column + i * STEP_ROWS + row, chunk);
     let value = weight[right_starts[i] + first_k * BLOCK_COLUMN];
-    memory[0][RIGHT + i * STEP_ROWS / REGION_ROWS + row / REGION_ROWS][i * STEP_ROWS % REGION_ROWS * PITCH + right_slot] = value;
+    memory[0][RIGHT + i * STEP_ROWS / REGION_ROWS + row / REGION_ROWS][i * STEP_ROWS % REGION_ROWS * TILE_PITCH + right_slot] = value;
   }
   workgroupBarrier();
 
@@ -128,7 +128,7 @@ fn main(
       for (var i = 0u; i < DOWN; i++) {
         left[i] = subgroupMatrixLoad<LeftMatrix, row_major>(
           &memory[buffer][down * (PIECE_ROWS / REGION_ROWS) + i * MATRIX_M / REGION_ROWS],
-          i * MATRIX_M % REGION_ROWS * PITCH + step * MATRIX_K / CHUNK, PITCH);
+          i * MATRIX_M % REGION_ROWS * TILE_PITCH + step * MATRIX_K / CHUNK, TILE_PITCH);
       }
       // #unroll
       for (var j = 0u; j < ACROSS; j++) {
@@ -142,11 +142,11 @@ fn main(
     if (BUFFERS == 1) { workgroupBarrier(); }                           // nobody reads the buffer any more
     // #unroll
     for (var i = 0u; i < LEFT_STEPS; i++) {
-      memory[next_buffer][i * STEP_ROWS / REGION_ROWS + left_row / REGION_ROWS][i * STEP_ROWS % REGION_ROWS * PITCH + left_slot] = next_left[i];
+      memory[next_buffer][i * STEP_ROWS / REGION_ROWS + left_row / REGION_ROWS][i * STEP_ROWS % REGION_ROWS * TILE_PITCH + left_slot] = next_left[i];
     }
     // #unroll
     for (var i = 0u; i < RIGHT_STEPS; i++) {
-      memory[next_buffer][RIGHT + i * STEP_ROWS / REGION_ROWS + row / REGION_ROWS][i * STEP_ROWS % REGION_ROWS * PITCH + right_slot] = next_right[i];
+      memory[next_buffer][RIGHT + i * STEP_ROWS / REGION_ROWS + row / REGION_ROWS][i * STEP_ROWS % REGION_ROWS * TILE_PITCH + right_slot] = next_right[i];
     }
     workgroupBarrier();
   }

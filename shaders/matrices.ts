@@ -11,6 +11,7 @@ import componentF16 from './shared/component-f16.wgsl';
 import componentF32 from './shared/component-f32.wgsl';
 import matrix from './shared/matrix.wgsl';
 import { subgroupsOf } from './subgroups.ts';
+import { usableMatrices } from './usable-matrices.ts';
 
 export interface MatrixUse {
   readonly shape: MatrixShape;
@@ -29,31 +30,25 @@ export interface MatrixUse {
 const chunkElements = { f16: 8, f32: 4 } as const;
 
 /**
- * How kernels multiply tensors of this storage type by matrices on such a device, a way for each shape that it has, the likeliest first:
- * components of that type, sums in f32. None where that is impossible, and on software adapters, which would only imitate it.
+ * How kernels multiply tensors of this storage type by matrices on such a device, a way for each shape that it can use, the likeliest
+ * first: components of that type, sums in f32.
  */
 export function matricesOf(storage: StorageType, capabilities: Capabilities): MatrixUse[] {
-  const { matrices, adapter, features } = capabilities;
+  const { features } = capabilities;
   const subgroups = subgroupsOf(capabilities);
-  if (!subgroups || adapter.software) return [];
+  if (!subgroups) return [];
   // where matrices are emulated, in tests, there is no feature to ask for
   const feature = matrixFeature(features);
-  return matrices
-    .filter(({ component }) => component === storage)
-    .map((shape) => {
-      const { m, n, k } = shape;
-      return {
-        shape,
-        lanes: subgroups.lanes,
-        label: `${m}x${n}x${k}`,
-        imports: {
-          component: storage === 'f16' ? componentF16 : componentF32,
-          matrix,
-          subgroup: subgroups.text,
-        },
-        chunk: storage === 'f32' ? chunkF32 : features.has('shader-f16') ? chunkF16 : chunkPacked,
-        constants: { LANES: subgroups.lanes, MATRIX_M: m, MATRIX_N: n, MATRIX_K: k, CHUNK: chunkElements[storage] },
-        features: [...subgroups.features, ...(feature ? [feature] : [])],
-      };
-    });
+  return usableMatrices(storage, capabilities).map((shape) => {
+    const { m, n, k } = shape;
+    return {
+      shape,
+      lanes: subgroups.lanes,
+      label: `${m}x${n}x${k}`,
+      imports: { component: storage === 'f16' ? componentF16 : componentF32, matrix, subgroup: subgroups.text },
+      chunk: storage === 'f32' ? chunkF32 : features.has('shader-f16') ? chunkF16 : chunkPacked,
+      constants: { LANES: subgroups.lanes, MATRIX_M: m, MATRIX_N: n, MATRIX_K: k, CHUNK: chunkElements[storage] },
+      features: [...subgroups.features, ...(feature ? [feature] : [])],
+    };
+  });
 }

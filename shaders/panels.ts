@@ -2,7 +2,7 @@
 import type { Layout } from '../engine/layout.ts';
 import { newArray } from '../engine/layout.ts';
 import { elementCount } from '../engine/shape.ts';
-import { matricesOf } from './matrices.ts';
+import { usableMatrices } from './usable-matrices.ts';
 
 /** Columns of a panel. */
 export const panelColumns = 16;
@@ -32,7 +32,7 @@ export const panelLayout: Layout = {
     }
     return packed;
   },
-  on: (capabilities, storage) => (matricesOf(storage, capabilities).length > 0 ? blockLayout : panelLayout),
+  on: (capabilities, storage) => (usableMatrices(storage, capabilities).length > 0 ? blockLayout : panelLayout),
 };
 
 /**

@@ -2,7 +2,8 @@
   // matrices at a time, in the subgroup's own region; each invocation then finishes eight neighbours of a row.
   let strip_row = invocation % LANES / STRIP_PAIRS;
   let strip_quad = strip_row * STRIP_PITCH + invocation % STRIP_PAIRS * 2;
-  let sum_row = first_row + down * PIECE_ROWS + strip_row;
+  let is_idle = LANES / STRIP_PAIRS > MATRIX_M && strip_row >= MATRIX_M;
+  let sum_row = select(first_row + down * PIECE_ROWS + strip_row, params.rows, is_idle);
   // #unroll
   for (var strip = 0u; strip < STRIPS; strip++) {
     let pair = (first_column + across * PIECE_COLUMNS) / 8 + strip * STRIP_PAIRS + invocation % STRIP_PAIRS;
