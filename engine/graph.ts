@@ -62,6 +62,11 @@ export interface NodeCheck {
   readonly build: (graph: Graph, operands: Readonly<Record<string, Value>>) => Value;
   /** A row of the result, in double precision, of operands that are dense and row-major. */
   readonly row: (operands: Readonly<Record<string, Float32Array>>, row: number) => Float64Array;
+  /** What holds of the node's own operands, where that differs: `row` of them, and which rows of its output the node makes. */
+  readonly own?: {
+    readonly row?: NodeCheck['row'];
+    readonly rows?: { readonly first: number; readonly count: number };
+  };
 }
 
 /** A value whose elements are wanted after the run, under a name of their own. */

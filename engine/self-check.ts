@@ -40,7 +40,7 @@ export interface SelfCheckOptions {
 }
 
 /** Largest difference, as a fraction of the largest element: far above rounding, far below what a wrong kernel gives. */
-const allowedError = { f32: 1e-4, f16: 1e-2 } as const;
+export const allowedError = { f32: 1e-4, f16: 1e-2 } as const;
 
 /** Rows of a result that are compared, spread over all; an odd step meets every lane of a tile's powers of two. */
 const comparedRows = 9;
@@ -242,9 +242,10 @@ function madeUp(values: Readonly<Record<string, Value>>): Record<string, Float32
 }
 
 /** A prime, so that no two rows of an operand are alike. */
-const blockLength = 65521;
+export const blockLength = 65521;
 
-function randomBlock(scale: number): Float32Array<ArrayBuffer> {
+/** The numbers of madeUp(), of which an operand of any length is made, times `scale`. */
+export function randomBlock(scale: number): Float32Array<ArrayBuffer> {
   let state = 1;
   return Float32Array.from({ length: blockLength }, () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0; // Numerical Recipes' generator

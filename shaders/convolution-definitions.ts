@@ -12,11 +12,14 @@ function placeOf(row: number, [, frames, height, width]: Sizes) {
   return { x, y, t: frame % frames, video: Math.floor(frame / frames) };
 }
 
-/** activation(each channel under its own filter [kT, kH, kW] + bias), zeros around: [V, T, H, W, C] -> [V, T, H', W', C] */
+/**
+ * activation(each channel under its own filter [kT, kH, kW] + bias), zeros around: [V, T, H, W, C] -> [V, T, H', W', C]. Of one video the
+ * input may hold the frames from `firstHeld` on, as far as they are needed.
+ */
 export function depthwiseRow(
   input: Sizes,
   kernel: Sizes,
-  { stride, activation }: { stride: number; activation: Activation },
+  { stride, activation, firstHeld = 0 }: { stride: number; activation: Activation; firstHeld?: number },
 ): Row {
   const [videos, frames, height, width, channels] = input;
   const [kt, kh, kw] = kernel;
@@ -29,7 +32,7 @@ export function depthwiseRow(
       const line = place.y * stride + (Math.floor(tap / kw) % kh) - (kh - 1) / 2;
       const column = place.x * stride + (tap % kw) - (kw - 1) / 2;
       if (t < 0 || line < 0 || column < 0 || t >= frames || line >= height || column >= width) continue;
-      const source = (((place.video * frames + t) * height + line) * width + column) * channels;
+      const source = (((place.video * frames + t - firstHeld) * height + line) * width + column) * channels;
       for (let c = 0; c < channels; c++) sums[c] += x[source + c] * weight[c * kt * kh * kw + tap];
     }
     return sums.map(activations[activation]);

@@ -32,10 +32,10 @@ export type RowOf = (operands: Readonly<Record<string, Float32Array>>, row: numb
 
 export const plainRow: RowOf = ({ input }, row, k) => input.subarray(row * k, (row + 1) * k);
 
-/** Swish(input * gate), the gate being that of a video of so many rows. */
+/** Swish(input * gate), the gate being that of a video of so many rows; where there is one video, it has all of them. */
 export function gatedRow(videoRows: number): RowOf {
   return (operands, row, k) => {
-    const gate = Math.floor(row / videoRows) * k;
+    const gate = Math.min(Math.floor(row / videoRows) * k, operands['gate'].length - k);
     return plainRow(operands, row, k).map((x, i) => activations.swish(x * operands['gate'][gate + i]));
   };
 }

@@ -82,6 +82,14 @@ export function depthwise(graph: Graph, input: Value, options: DepthwiseOptions)
       shapes: { input: small },
       build: (graph, operands) => depthwise(graph, operands['input'], { ...options, ...operands, window: undefined }),
       row: depthwiseRow(small, kernel, { stride, activation }),
+      own: {
+        row: depthwiseRow([shape[0], frames, height, width, channels], kernel, {
+          stride,
+          activation,
+          firstHeld: problem.held.start,
+        }),
+        rows: { first: make.start * shape[2] * shape[3], count: videos * make.count * shape[2] * shape[3] },
+      },
     },
   });
   return output;

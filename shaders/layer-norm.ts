@@ -65,6 +65,7 @@ export function layerNorm(graph: Graph, input: Value, options: LayerNormOptions)
       shapes: { input: firstTokenOnly ? [Math.min(rows, 5), ...input.shape.slice(-2)] : fewRows(input.shape) },
       build: (small, operands) => layerNorm(small, operands['input'], { ...options, ...operands, into: undefined }),
       row: layerNormRow(length, stride, epsilon),
+      ...(into && { own: { rows: { first: into.firstRow, count: rows } } }),
     },
   });
   return output;
