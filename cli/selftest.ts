@@ -8,14 +8,14 @@ import { version } from '../engine/version.ts';
 import type { CaseResult, OperatorCase } from '../test/conformance.ts';
 import { candidatesOf, runCase } from '../test/conformance.ts';
 import { operatorCases } from '../test/shaders/index.ts';
-import { adapterOption, openDevice } from './adapter.ts';
+import { adapterOption, openDevice, uncheckedOption } from './adapter.ts';
 import type { Context } from './command.ts';
 import { defineCommand } from './command.ts';
 import { formatTable } from './table.ts';
 
 const storages: readonly StorageType[] = ['f32', 'f16'];
 
-/** `stam selftest [--json FILE] [--compile-only]`. */
+/** `stam selftest [--json FILE] [--compile-only] [--unchecked]`. */
 export const selftest = defineCommand({
   name: 'selftest',
   summary: 'checks every kernel variant of this adapter against a reference',
@@ -27,11 +27,13 @@ export const selftest = defineCommand({
       type: 'flag',
       description: 'compiles the variants one after another, with a line for each, and runs none',
     },
+    unchecked: uncheckedOption,
   },
   async run({ values, signal, stdout, log, progress }) {
-    const device = await openDevice(values.adapter, log);
+    const { unchecked, 'compile-only': compileOnly } = values;
+    const device = await openDevice(values.adapter, log, { unchecked, compileOnly });
     const tests = storages.flatMap((storage) => operatorCases.map((test) => ({ test, storage })));
-    if (values['compile-only']) {
+    if (compileOnly) {
       // the device is left to the end of the process: on a driver without hardware behind it, destroying one crashes
       await compileAll(device, tests, { signal, log });
       return;
@@ -49,7 +51,7 @@ export const selftest = defineCommand({
     const { adapter } = device.capabilities;
     device.dispose();
     if (values.json !== undefined) {
-      await fs.writeFile(values.json, `${JSON.stringify({ version, adapter, results }, undefined, 1)}\n`);
+      await fs.writeFile(values.json, `${JSON.stringify({ version, adapter, unchecked, results }, undefined, 1)}\n`);
     }
     stdout(
       formatTable(

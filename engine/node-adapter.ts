@@ -19,6 +19,17 @@ const toggles = {
   disable: ['timestamp_quantization'], // per-kernel times would be rounded to 100 us
 };
 
+/** What is enabled besides for shaders that run unchecked, as no browser runs them. */
+const uncheckedToggles = [
+  'disable_robustness', // indices are not clamped
+  'disable_workgroup_init', // workgroup memory is not zeroed
+];
+
+export interface NodeAdapterOptions {
+  /** Whether Dawn leaves its own checks out of shaders: a kernel with an error may then read and write anything. False by default. */
+  readonly unchecked?: boolean;
+}
+
 /** An adapter and the way it was found. */
 export interface NodeAdapter {
   readonly adapter: GPUAdapter;
@@ -43,14 +54,18 @@ const require = createRequire(import.meta.url);
  * - anything else: the first adapter whose name contains it, letter case aside, the bundled one included.
  * Throws no-webgpu when the package `webgpu` cannot be loaded and no-adapter, naming what there is, when nothing fits.
  */
-export async function requestNodeAdapter(choice: string): Promise<NodeAdapter> {
+export async function requestNodeAdapter(
+  choice: string,
+  { unchecked = false }: NodeAdapterOptions = {},
+): Promise<NodeAdapter> {
   const wanted = choice.toLowerCase();
-  if (wanted === 'null') return { adapter: await nullAdapter(), origin: 'null' };
+  const enable = [...toggles.enable, ...(unchecked ? uncheckedToggles : [])];
+  if (wanted === 'null') return { adapter: await nullAdapter(enable), origin: 'null' };
   if (wanted !== 'software') {
-    const adapter = wanted === 'auto' ? await systemDefault() : await systemNamed(wanted);
+    const adapter = wanted === 'auto' ? await systemDefault(enable) : await systemNamed(wanted, enable);
     if (adapter) return { adapter, origin: 'system' };
   }
-  const bundled = await bundledAdapter();
+  const bundled = await bundledAdapter(enable);
   if (bundled && (wanted === 'auto' || wanted === 'software' || nameOf(bundled.info).includes(wanted))) {
     return { adapter: bundled, origin: 'bundled' };
   }
@@ -79,35 +94,35 @@ export async function systemAdapterNames(): Promise<string[]> {
 const nameOf = (info: GPUAdapterInfo): string =>
   `${info.vendor} ${info.architecture} ${info.device} ${info.description}`.toLowerCase();
 
-async function systemDefault(): Promise<GPUAdapter | undefined> {
+async function systemDefault(enable: readonly string[]): Promise<GPUAdapter | undefined> {
   if ((await systemAdapterNames()).length === 0) return undefined;
-  const gpu = await createGpu([]);
+  const gpu = await createGpu([], enable);
   return (await gpu.requestAdapter({ powerPreference: 'high-performance' })) ?? undefined;
 }
 
-async function systemNamed(wanted: string): Promise<GPUAdapter | undefined> {
+async function systemNamed(wanted: string, enable: readonly string[]): Promise<GPUAdapter | undefined> {
   const name = (await systemAdapterNames()).find((candidate) => candidate.toLowerCase().includes(wanted));
   if (name === undefined) return undefined;
-  const gpu = await createGpu([`adapter=${name}`]);
+  const gpu = await createGpu([`adapter=${name}`], enable);
   return (await gpu.requestAdapter()) ?? undefined;
 }
 
-async function nullAdapter(): Promise<GPUAdapter> {
-  const gpu = await createGpu(['backend=null']);
+async function nullAdapter(enable: readonly string[]): Promise<GPUAdapter> {
+  const gpu = await createGpu(['backend=null'], enable);
   const adapter = await gpu.requestAdapter();
   if (adapter) return adapter;
   throw new StamError('no-adapter', { where: 'adapter', problem: "Dawn's null backend is missing from this build" });
 }
 
 /** The software adapter out of the npm package, or undefined when that package is not installed. */
-async function bundledAdapter(): Promise<GPUAdapter | undefined> {
+async function bundledAdapter(enable: readonly string[]): Promise<GPUAdapter | undefined> {
   const folder = unpackBundledDriver();
   if (folder === undefined) return undefined;
   const before = process.env['VK_DRIVER_FILES'];
   process.env['VK_DRIVER_FILES'] = path.join(folder, 'vk_swiftshader_icd.json');
   try {
     loadVulkanLoader(path.join(folder, 'libvulkan.so.1'));
-    const gpu = await createGpu([]);
+    const gpu = await createGpu([], enable);
     return (await gpu.requestAdapter()) ?? undefined;
   } finally {
     // the loader has read it; other instances of this process are to see the system's drivers again
@@ -175,7 +190,7 @@ function* tarEntries(tar: Buffer): Generator<{ name: string; data: Buffer }> {
   }
 }
 
-async function createGpu(flags: string[]): Promise<GPU> {
+async function createGpu(flags: readonly string[], enable: readonly string[] = toggles.enable): Promise<GPU> {
   let dawn: typeof import('webgpu');
   try {
     dawn = await import('webgpu');
@@ -189,11 +204,11 @@ async function createGpu(flags: string[]): Promise<GPU> {
   }
   for (const [name, value] of Object.entries(dawn.globals))
     if (!(name in globalThis)) Reflect.set(globalThis, name, value);
-  const key = JSON.stringify([process.env['VK_DRIVER_FILES'], ...flags]);
+  const key = JSON.stringify([process.env['VK_DRIVER_FILES'], ...enable, ...flags]);
   const known = instances.get(key);
   if (known) return known;
   const gpu = dawn.create([
-    `enable-dawn-features=${toggles.enable.join(',')}`,
+    `enable-dawn-features=${enable.join(',')}`,
     `disable-dawn-features=${toggles.disable.join(',')}`,
     ...flags,
   ]);
