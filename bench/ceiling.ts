@@ -20,11 +20,14 @@ export interface Ceiling {
 }
 
 /** One way to keep the adapter busy. */
-interface Form {
+export interface Form {
   readonly name: string;
+  /** What the kernel takes beside its params; nothing when left out. */
+  readonly parts?: Partial<Pick<Kernel, 'imports' | 'constants' | 'features'>>;
   readonly source: string;
   readonly params: Readonly<Record<string, number>>;
   readonly workgroups: number;
+  /** Shape of the result, in f32. */
   readonly output: readonly number[];
   readonly input?: readonly number[];
   /** Floating-point operations or bytes of one dispatch. */
@@ -55,11 +58,16 @@ export async function measureCeiling(device: Device): Promise<Ceiling> {
     work: 2 * quads * 16,
   };
   const forms = [arithmetic('ceiling-scalars', scalarSource), arithmetic('ceiling-vector', vectorSource)];
-  return { gflops: (await best(device, forms)) / 1e6, gbps: (await best(device, [copy])) / 1e6 };
+  const [scalars, vector] = await rates(device, forms);
+  const [copied] = await rates(device, [copy]);
+  return { gflops: Math.max(scalars, vector) / 1e6, gbps: copied / 1e6 };
 }
 
-/** The most work a millisecond that any of the forms does. They take turns, so that what disturbs the machine meets all of them. */
-async function best(device: Device, forms: readonly Form[]): Promise<number> {
+/**
+ * The most work a millisecond that each of the forms does. They take turns, so that what disturbs the machine meets all of them. Throws
+ * shader, limit or unsupported for a form that the device cannot run.
+ */
+export async function rates(device: Device, forms: readonly Form[], budgetMs = defaultBudgetMs): Promise<number[]> {
   const programs: { program: Program; weights: Weights }[] = [];
   try {
     for (const form of forms) programs.push(await prepare(device, form));
@@ -71,7 +79,7 @@ async function best(device: Device, forms: readonly Form[]): Promise<number> {
       await device.gpu.queue.onSubmittedWorkDone();
       return performance.now() - begin;
     };
-    let most = 0;
+    const most = forms.map(() => 0);
     const repeats: number[] = [];
     const begin = performance.now();
     for (let round = 0; round < leastRounds || performance.now() < begin + budgetMs; round++) {
@@ -79,7 +87,7 @@ async function best(device: Device, forms: readonly Form[]): Promise<number> {
         // the first compiles, on some adapters; the second tells how often to repeat until the launch no longer counts
         const ms = await time(index, repeats[index] ?? 1);
         if (round === 1) repeats[index] = Math.min(maxRepeats, Math.ceil(wantedMs / ms));
-        if (round > 1) most = Math.max(most, (work * repeats[index]) / ms);
+        if (round > 1) most[index] = Math.max(most[index], (work * repeats[index]) / ms);
       }
     }
     return most;
@@ -91,9 +99,24 @@ async function best(device: Device, forms: readonly Form[]): Promise<number> {
   }
 }
 
+/** The kernel that a form dispatches. */
+export function kernelOf({ name, parts, source, params, workgroups }: Form): Kernel {
+  return {
+    name,
+    variant: 'ceiling',
+    source,
+    imports: {},
+    constants: {},
+    features: [],
+    ...parts,
+    params,
+    workgroups: linearGrid(workgroups),
+  };
+}
+
 /** Short and many: on a busy machine some of them run undisturbed. */
 const leastRounds = 7;
-const budgetMs = 1500;
+const defaultBudgetMs = 1500;
 /** What a timed submission should take, so that its launch does not count, and the most dispatches that it may take for that. */
 const wantedMs = 10;
 const maxRepeats = 200;
@@ -102,17 +125,8 @@ async function prepare(device: Device, form: Form): Promise<{ program: Program; 
   const graph = new Graph();
   const output = graph.activation('output', form.output, 'f32');
   const inputs = form.input ? { input: graph.weight('input', form.input, 'f32') } : {};
-  const { name, source, params } = form;
-  const kernel: Kernel = {
-    name,
-    variant: 'f32',
-    source,
-    imports: {},
-    constants: {},
-    params,
-    workgroups: linearGrid(form.workgroups),
-    features: [],
-  };
+  const kernel = kernelOf(form);
+  const { name } = form;
   graph.add({ name, operator: name, inputs, outputs: { output }, flops: 0, candidates: () => [kernel] });
   const zeros = {
     name: 'zeros',

@@ -47,12 +47,20 @@ export function parseReport(name: string, text: string): BenchReport {
   throw new UsageError(`${name}: no report of 'stam bench --json'; ${problem}`);
 }
 
-/** Compares rows of the same model, batch and dtype. Throws UsageError when the adapters differ or no row is in both. */
+/**
+ * Compares rows of the same model, batch and dtype. Throws UsageError when the adapters differ, when shaders ran unchecked for one report
+ * alone, or when no row is in both.
+ */
 export function compareReports(before: BenchReport, after: BenchReport): Comparison {
   const differences = adapterFields.filter((field) => before.adapter[field] !== after.adapter[field]);
   if (differences.length > 0) {
     const list = differences.map((field) => `${field} '${before.adapter[field]}' and '${after.adapter[field]}'`);
     throw new UsageError(`--compare: the reports are of different adapters; got ${list.join(', ')}`);
+  }
+  const [uncheckedBefore, uncheckedAfter] = [before, after].map(({ unchecked = false }) => unchecked);
+  if (uncheckedBefore !== uncheckedAfter) {
+    const one = uncheckedAfter ? 'later' : 'earlier';
+    throw new UsageError(`--compare: only the ${one} report is of unchecked shaders (--unchecked)`);
   }
   const olds = new Map(before.rows.map((row) => [labelOf(row), row]));
   const news = new Map(after.rows.map((row) => [labelOf(row), row]));

@@ -2,10 +2,13 @@
 import type { Device } from '../engine/device.ts';
 import type { StorageType } from '../engine/dtype.ts';
 import { StamError } from '../engine/errors.ts';
+import { kernelLabel } from '../engine/kernel.ts';
+import type { Plan } from '../engine/plan.ts';
 import type { Timing } from '../engine/profiler.ts';
 import { Profiler, summarize } from '../engine/profiler.ts';
 import type { Program } from '../engine/program.ts';
 import type { Outputs } from '../engine/read-back.ts';
+import type { TextStore } from '../engine/text-store.ts';
 import type { TuneMode } from '../engine/tuning.ts';
 import type { Checkpoint } from '../loaders/checkpoint.ts';
 import { unit } from '../loaders/synthetic.ts';
@@ -13,11 +16,12 @@ import type { StamConfig } from '../model/config.ts';
 import type { LoadProgress } from '../model/network.ts';
 import type { DType } from '../model/planner.ts';
 import { StamModel } from '../model/stam-model.ts';
-import type { Ceiling } from './ceiling.ts';
 import { checkLogits } from './check.ts';
 import { gmacsOf } from './gmacs.ts';
+import type { UnitCeilings } from './kernel-units.ts';
+import { arithmeticCeiling, arithmeticUnitOf, ceilingOf } from './kernel-units.ts';
 import { median } from './median.ts';
-import type { BenchRow } from './report.ts';
+import type { BenchRow, KernelRow } from './report.ts';
 import { timeInTurn } from './time-in-turn.ts';
 
 export interface Measurement {
@@ -32,13 +36,15 @@ export interface Measurement {
   readonly runs: number;
   /** Whole runs before the first timed one. With none, every pipeline is compiled all the same. */
   readonly warmUps: number;
-  readonly ceiling: Ceiling;
+  readonly ceilings: UnitCeilings;
   /** Logits [classes] of the official code for one video of synthetic frames of seed 1, if these weights have any. */
   readonly reference: Float32Array | undefined;
   readonly signal: AbortSignal;
   readonly onLoad: (progress: LoadProgress) => void;
   readonly onNotice: (text: string) => void;
   readonly onRun: (done: number, total: number) => void;
+  /** Where tunings are kept; by default where this environment keeps such things. */
+  readonly tuningStore?: TextStore | undefined;
 }
 
 /** Loads, warms up, runs and checks. Also returns the times of single kernels, if the device can tell them. */
@@ -50,8 +56,8 @@ export async function measure(
   device.memory.resetPeak();
   const pipelinesBefore = device.pipelines.size;
   const begin = performance.now();
-  const { dtype, tune, onLoad, onNotice } = measurement;
-  const options = { dtype, tune, videos: batch, signal, onProgress: onLoad, onNotice };
+  const { dtype, tune, onLoad, onNotice, tuningStore } = measurement;
+  const options = { dtype, tune, videos: batch, signal, onProgress: onLoad, onNotice, tuningStore };
   const stam = await StamModel.load(device, config, checkpoint, options);
   const loadMs = performance.now() - begin;
   const frames = repeat(unit(1, 'frames', config.frames * 3 * config.imageSize ** 2), batch);
@@ -105,7 +111,7 @@ export async function measure(
     msPerVideo: { median: middle, min: Math.min(...timed), max: Math.max(...timed), runs: timed.length },
     gflopPerVideo,
     gflopPerSecond,
-    fractionOfCeiling: gflopPerSecond / measurement.ceiling.gflops,
+    fractionOfCeiling: gflopPerSecond / arithmeticCeiling(stam.storage, measurement.ceilings),
     weightBytes,
     peakBytes,
     loadMs,
@@ -117,18 +123,21 @@ export async function measure(
     firstVideoMs: warmUpMs + times[0],
     encodeMs,
     maxAbsError: error,
-    kernels: summarize(timings).map(({ name, variant, calls, ms, flops, bytes }) => ({
-      name,
-      variant,
-      calls,
-      ms,
-      gflops: flops / ms / 1e6,
-      fraction: flops / ms / 1e6 / measurement.ceiling.gflops,
-      gbps: bytes / ms / 1e6,
-      fractionOfBandwidth: bytes / ms / 1e6 / measurement.ceiling.gbps,
-    })),
+    kernels: kernelRows(timings, plan, measurement.ceilings),
   };
   return { row, timings };
+}
+
+/** Sums of a profiled run by kernel, each beside the ceiling of its own unit. */
+function kernelRows(timings: readonly Timing[], { commands }: Plan, ceilings: UnitCeilings): KernelRow[] {
+  const kernels = commands.flatMap((command) => (command.kind === 'dispatch' ? [command.kernel] : []));
+  const units = new Map(kernels.map((kernel) => [kernelLabel(kernel), arithmeticUnitOf(kernel)]));
+  return summarize(timings).map(({ name, variant, calls, ms, flops, bytes }) => {
+    const unit = units.get(`${name} ${variant}`) ?? 'f32';
+    const [gflops, gbps] = [flops / ms / 1e6, bytes / ms / 1e6];
+    const fraction = gflops / (ceilingOf(unit, ceilings) ?? ceilings.basic.gflops);
+    return { name, variant, calls, ms, gflops, unit, fraction, gbps, fractionOfBandwidth: gbps / ceilings.basic.gbps };
+  });
 }
 
 /** One video, `batch` times. */

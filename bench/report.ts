@@ -3,6 +3,8 @@ import type { AdapterDescription } from '../engine/device.ts';
 import type { StorageType } from '../engine/dtype.ts';
 import type { TunedProblem } from '../engine/tuned.ts';
 import type { Ceiling } from './ceiling.ts';
+import type { MatrixCeiling } from './ceiling-matrix.ts';
+import type { Unit } from './kernel-units.ts';
 
 export interface KernelRow {
   readonly name: string;
@@ -11,7 +13,8 @@ export interface KernelRow {
   /** All calls of one run together. */
   readonly ms: number;
   readonly gflops: number;
-  /** Of the adapter's arithmetic ceiling. */
+  /** On which unit it computes, and how much of that unit's ceiling it reaches. */
+  readonly unit: Exclude<Unit, 'memory'>;
   readonly fraction: number;
   /** Billions of bytes a second, each binding counted once: what the kernel cannot avoid to move. */
   readonly gbps: number;
@@ -28,6 +31,7 @@ export interface BenchRow {
   readonly msPerVideo: { readonly median: number; readonly min: number; readonly max: number; readonly runs: number };
   readonly gflopPerVideo: number;
   readonly gflopPerSecond: number;
+  /** Of the arithmetic ceiling: that of matrices of this dtype where the device has them, else of f32 multiply-adds. */
   readonly fractionOfCeiling: number;
   readonly weightBytes: number;
   readonly peakBytes: number;
@@ -58,5 +62,9 @@ export interface BenchReport {
   readonly adapter: AdapterDescription;
   readonly features: readonly string[];
   readonly ceiling: Ceiling;
+  /** Of matrix units, each shape that the device has; with them f16 runs are compared. */
+  readonly matrixCeilings: readonly MatrixCeiling[];
+  /** Whether shaders ran without checks of indices; reports of earlier versions do not say. */
+  readonly unchecked?: boolean;
   readonly rows: readonly BenchRow[];
 }

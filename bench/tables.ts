@@ -43,7 +43,7 @@ export function kernelTable(kernels: readonly KernelRow[]): string {
   const total = kernels.reduce((sum, { ms }) => sum + ms, 0);
   return table(
     ['kernel', 'variant', 'calls', 'ms', 'share', 'GFLOP/s', 'GB/s', 'of ceiling', 'bound'],
-    kernels.map(({ name, variant, calls, ms, gflops, fraction, gbps, fractionOfBandwidth }) => [
+    kernels.map(({ name, variant, calls, ms, gflops, unit, fraction, gbps, fractionOfBandwidth }) => [
       name,
       variant,
       `${calls}`,
@@ -52,7 +52,7 @@ export function kernelTable(kernels: readonly KernelRow[]): string {
       figure(gflops),
       figure(gbps),
       percent(Math.max(fraction, fractionOfBandwidth)),
-      fraction >= fractionOfBandwidth ? 'arithmetic' : 'memory',
+      fraction >= fractionOfBandwidth ? unit : 'memory',
     ]),
   );
 }

@@ -1,6 +1,7 @@
 // stam bench: videos per second on this adapter, beside the paper's.
 import fs from 'node:fs/promises';
 import { measureCeiling } from '../bench/ceiling.ts';
+import { measureMatrices } from '../bench/ceiling-matrix.ts';
 import { compareReports, comparisonText, parseReport, regressions } from '../bench/compare.ts';
 import { measure } from '../bench/harness.ts';
 import type { BenchReport, BenchRow } from '../bench/report.ts';
@@ -8,10 +9,12 @@ import { benchTable, coldStart, kernelTable, paperTable } from '../bench/tables.
 import { formatAdapter } from '../engine/device.ts';
 import type { Timing } from '../engine/profiler.ts';
 import { chromeTrace } from '../engine/profiler.ts';
+import type { TextStore } from '../engine/text-store.ts';
 import { formatTuned } from '../engine/tuned.ts';
 import { version } from '../engine/version.ts';
 import { configs } from '../model/config.ts';
-import { adapterOption, dtypeOption, openDevice, tuneOption } from './adapter.ts';
+import { adapterOption, dtypeOption, openDevice, tuneOption, uncheckedOption, uncheckedText } from './adapter.ts';
+import { benchKernels } from './bench-kernels.ts';
 import { benchPaper, paperModels } from './bench-paper.ts';
 import { checkpointFile } from './checkpoint-file.ts';
 import { defineCommand, UsageError } from './command.ts';
@@ -19,7 +22,7 @@ import { computeProgress, loadProgress } from './load-progress.ts';
 import { openModelSource, syntheticSeed } from './model-source.ts';
 import { referenceLogits } from './reference.ts';
 
-/** `stam bench [--models stam_16,...]`. */
+/** `stam bench [--models stam_16,...] [--kernels] [--unchecked]`. */
 export const bench = defineCommand({
   name: 'bench',
   summary: 'measures videos per second and checks the logits against the official code',
@@ -37,7 +40,8 @@ export const bench = defineCommand({
       choices: [...new Set([...configs.keys(), ...paperModels])],
       repeated: true,
       description:
-        'what to measure; default: every STAM on a GPU, stam_16 on a software adapter; with --table: its rows. X3D is measured with --table',
+        'what to measure; default: every STAM on a GPU, stam_16 on a software adapter and with --kernels; with --table: its rows. X3D is ' +
+        'measured with --table and --kernels',
     },
     table: {
       type: 'choice',
@@ -46,6 +50,20 @@ export const bench = defineCommand({
         "measures the models of the paper's table and prints it beside the paper's figures: on a GPU whole videos, on a software adapter one " +
         'view of each X3D and one video of stam_16, from which the rest is extrapolated and marked; a stam_64 that --models names is measured',
     },
+    kernels: {
+      type: 'flag',
+      description:
+        'measures kernels in place of models: every one that could run any operator of the models, each checked against plain loops before ' +
+        'its time counts, the fastest first, beside the ceiling of the unit that it keeps busy',
+    },
+    seconds: {
+      type: 'number',
+      minimum: 1,
+      placeholder: 'S',
+      description:
+        'with --kernels: what they may take; what is not reached is named. Default 120 on a GPU, 400 on a software adapter',
+    },
+    unchecked: uncheckedOption,
     dtype: dtypeOption,
     adapter: adapterOption,
     videos: {
@@ -82,7 +100,19 @@ export const bench = defineCommand({
     const { values, positionals, signal, stdout, log, progress } = context;
     if (values.compare) return compare(positionals, values.threshold, stdout);
     if (positionals.length > 0) throw new UsageError(`too many arguments; got '${positionals[0]}' without --compare`);
+    if (values.kernels) {
+      refuseWith('--kernels', {
+        '--table': values.table !== undefined,
+        '--videos': values.videos !== undefined,
+        '--weights': values.weights !== 'synthetic:1',
+        '--tune': values.tune !== 'cached',
+        '--profile': values.profile !== undefined,
+      });
+      return await benchKernels(context);
+    }
+    if (values.seconds !== undefined) throw new UsageError('--seconds: only with --kernels');
     if (values.table) {
+      if (values.unchecked) throw new UsageError('--unchecked: not with --table');
       if (values.batch !== 1) throw new UsageError('--batch: not with --table');
       if (values.profile !== undefined) throw new UsageError('--profile: not with --table');
       if (values.weights !== 'synthetic:1')
@@ -90,8 +120,9 @@ export const bench = defineCommand({
       return await benchPaper(context);
     }
     const x3d = values.models.find((model) => !configs.has(model));
-    if (x3d !== undefined) throw new UsageError(`--models: ${x3d} is measured with --table paper`);
-    const device = await openDevice(values.adapter, log);
+    if (x3d !== undefined) throw new UsageError(`--models: ${x3d} is measured with --table paper or --kernels`);
+    const { unchecked } = values;
+    const device = await openDevice(values.adapter, log, { unchecked });
     const { adapter, features } = device.capabilities;
     const { batch } = values;
     const models = values.models.length ? values.models : adapter.software ? ['stam_16'] : [...configs.keys()];
@@ -101,6 +132,7 @@ export const bench = defineCommand({
     }
     log('measuring the ceilings of the adapter');
     const ceiling = await measureCeiling(device);
+    const matrixCeilings = await measureMatrices(device, log);
     const rows: BenchRow[] = [];
     const timings: Timing[] = [];
     for (const model of models) {
@@ -123,7 +155,9 @@ export const bench = defineCommand({
         batch,
         runs,
         warmUps,
-        ceiling,
+        ceilings: { basic: ceiling, matrices: matrixCeilings },
+        // what is fastest unchecked is not what other runs are to be given
+        tuningStore: unchecked ? nowhere : undefined,
         reference: syntheticSeed('--weights', values.weights) === 1 ? await referenceLogits(model, signal) : undefined,
         signal,
         onLoad: (report) => {
@@ -148,10 +182,16 @@ export const bench = defineCommand({
       adapter,
       features: [...features].sort(),
       ceiling,
+      matrixCeilings,
+      unchecked,
       rows,
     };
+    const ofMatrices = matrixCeilings.map(
+      ({ component, m, n, k, accumulators, gflops }) =>
+        `, ${gflops.toFixed(1)} by ${accumulators} matrices of ${component} ${m}x${n}x${k}`,
+    );
     stdout(
-      `${formatAdapter(adapter)}, ceiling ${ceiling.gflops.toFixed(1)} GFLOP/s, ${ceiling.gbps.toFixed(1)} GB/s\n`,
+      `${formatAdapter(adapter)}${uncheckedText(unchecked)}, ceiling ${ceiling.gflops.toFixed(1)} GFLOP/s, ${ceiling.gbps.toFixed(1)} GB/s${ofMatrices.join('')}\n`,
     );
     stdout(benchTable(rows));
     for (const row of rows) stdout(coldStart(row));
@@ -169,6 +209,15 @@ export const bench = defineCommand({
     device.dispose();
   },
 });
+
+/** Throws UsageError for the first option that was given and has no meaning beside `flag`. */
+function refuseWith(flag: string, given: Readonly<Record<string, boolean>>): void {
+  const option = Object.keys(given).find((name) => given[name]);
+  if (option !== undefined) throw new UsageError(`${option}: not with ${flag}`);
+}
+
+/** Keeps no tuning. */
+const nowhere: TextStore = { read: async () => undefined, write: async () => undefined };
 
 /** Prints how two reports differ. Throws when the later one is slower by more than `threshold` percent. */
 async function compare(files: readonly string[], threshold: number, stdout: (text: string) => void): Promise<void> {

@@ -14,6 +14,7 @@ const kernel = (name: string, ms: number): KernelRow => ({
   calls: 1,
   ms,
   gflops: 5,
+  unit: 'f32',
   fraction: 0.5,
   gbps: 1,
   fractionOfBandwidth: 0.1,
@@ -51,8 +52,17 @@ const report = (rows: readonly BenchRow[], changes: Partial<BenchReport> = {}): 
   adapter,
   features: [],
   ceiling: { gflops: 10, gbps: 10 },
+  matrixCeilings: [],
   rows,
   ...changes,
+});
+
+test('checked and unchecked shaders are not compared', () => {
+  const [checked, unchecked] = [report([row()]), report([row()], { unchecked: true })];
+  expect(() => compareReports(checked, unchecked)).toThrow(/^--compare: only the later report is of unchecked shaders/);
+  expect(() => compareReports(unchecked, checked)).toThrow(/only the earlier report/);
+  expect(compareReports(unchecked, unchecked).rows).toHaveLength(1);
+  expect(compareReports(checked, report([row()], { unchecked: false })).rows).toHaveLength(1);
 });
 
 test('rows are matched by model, batch and dtype, whatever their order', () => {
@@ -107,7 +117,7 @@ test.each([
 
 test('the table of kernels says which ceiling is the nearer one', () => {
   const memory = { ...kernel('copy', 1), fraction: 0.1, fractionOfBandwidth: 0.8 };
-  expect(kernelTable([kernel('matmul', 1), memory])).toMatch(/50\.0 % +arithmetic\ncopy.* 80\.0 % +memory$/);
+  expect(kernelTable([kernel('matmul', 1), memory])).toMatch(/50\.0 % +f32\ncopy.* 80\.0 % +memory$/);
 });
 
 test('the cold start is one line', () => {

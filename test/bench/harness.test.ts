@@ -33,7 +33,7 @@ beforeAll(async () => {
     batch: 2,
     runs: 3,
     warmUps: 1,
-    ceiling: { gflops: 10, gbps: 10 },
+    ceilings: { basic: { gflops: 10, gbps: 10 }, matrices: [] },
     reference: await fixture.read('logits'),
     signal: new AbortController().signal,
     onLoad: () => undefined,
