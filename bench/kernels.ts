@@ -18,7 +18,7 @@ import { boundBytes, excessFor, ruleChoice } from './problems.ts';
 import { RowCheck } from './row-check.ts';
 
 export interface KernelBenchOptions {
-  /** What all problems together may take; the one at hand is finished with what it has. */
+  /** What all problems together may take. The one at hand is finished with what it has, in at most a tenth of that again. */
   readonly seconds: number;
   readonly ceilings: UnitCeilings;
   readonly signal: AbortSignal;
@@ -43,6 +43,8 @@ const notReached = 'not reached: no time was left';
 const atHand = 'at hand';
 
 const rounds = { gpu: 9, software: 3 } as const;
+/** How long a GPU's compiler may take for one kernel. Software drivers compile when a kernel first runs, which cannot be left. */
+const compileMs = 20_000;
 /** A GPU raises its clock while it is busy, and the host has just been so instead. */
 const warmUpMs = { gpu: 100, software: 0 } as const;
 /** Passes of a candidate beside those of its rounds, as far as time is planned. */
@@ -65,6 +67,9 @@ export async function measureKernels(
 ): Promise<KernelResult[]> {
   const { seconds, signal, renew } = options;
   const end = performance.now() + 1000 * seconds;
+  // a compiler that does not come to an end must not keep the others from being reported
+  const timeUp = AbortSignal.timeout(1100 * seconds);
+  const stop = { ...options, signal: AbortSignal.any([signal, timeUp]) };
   const results: KernelResult[] = [];
   let current = device;
   let stopped: string | undefined;
@@ -82,11 +87,11 @@ export async function measureKernels(
       const left = weights.slice(done).reduce((sum, weight) => sum + weight, 0);
       const until = now + ((end - now) * weights[done]) / left;
       try {
-        await measureProblem({ device: current, problem, entrants, until, end }, options, done);
+        await measureProblem({ device: current, problem, entrants, until, end }, stop, done);
       } catch (error) {
-        const why = reasonToStop(error, signal, entrants);
+        const why = reasonToStop(error, signal, timeUp, entrants);
         leave(why);
-        if (signal.aborted || !renew) stopped = why;
+        if (stop.signal.aborted || !renew) stopped = why;
         else current = await renew();
       }
     }
@@ -103,12 +108,18 @@ function weightOf(candidates: readonly Kernel[], met: Set<string>): number {
 }
 
 /** Why nothing more is measured on a device. Throws what is neither an abort nor a loss. */
-function reasonToStop(error: unknown, signal: AbortSignal, entrants: readonly Entrant[]): string {
+function reasonToStop(error: unknown, signal: AbortSignal, timeUp: AbortSignal, entrants: readonly Entrant[]): string {
   const busy = entrants.filter(({ status }) => status === atHand);
   const isLost = error instanceof StamError && error.code === 'device-lost';
-  if (!signal.aborted && !isLost) throw error;
-  for (const one of busy) one.status = signal.aborted ? notReached : `lost: ${firstLine(error)}`;
-  return signal.aborted ? 'interrupted' : 'the device was lost';
+  if (!signal.aborted && !timeUp.aborted && !isLost) throw error;
+  const statusOfBusy = signal.aborted
+    ? notReached
+    : timeUp.aborted
+      ? 'not reached: it was still compiling or running when time was up'
+      : `lost: ${firstLine(error)}`;
+  for (const one of busy) one.status = statusOfBusy;
+  if (signal.aborted) return 'interrupted';
+  return timeUp.aborted ? 'no time was left' : 'the device was lost';
 }
 
 const firstLine = (error: unknown) => (error instanceof Error ? error.message : String(error)).split('\n')[0];
@@ -136,7 +147,7 @@ async function measureProblem(
     if (!operands) return;
     const bench: Bench = { device, node, operands, timer, signal };
     // a GPU's compilers work side by side; on a software adapter they share the processors with what is timed
-    if (!software) await unlessAborted(compileAll(device, entrants), signal);
+    if (!software) compileAll(device, entrants);
     for (const entrant of entrants) {
       const isEnough = entrants.filter(({ trial }) => trial).length >= leastEntrants;
       if (performance.now() > (isEnough ? until : end)) break;
@@ -176,15 +187,31 @@ function timeOf({ trial }: Entrant): number {
   return median(trial.times) / trial.fraction;
 }
 
-async function compileAll(device: Device, entrants: readonly Entrant[]): Promise<void> {
-  const fitting = entrants.filter(({ kernel }) => {
+/** Begins to compile all that keep the device's limits; what is refused shows when it is their turn. */
+function compileAll(device: Device, entrants: readonly Entrant[]): void {
+  for (const { kernel } of entrants) {
     try {
-      return !excessFor(kernel, device.capabilities);
+      if (!excessFor(kernel, device.capabilities)) device.pipelines.compile(kernel).catch(() => undefined);
     } catch {
-      return false;
+      // its text cannot be read, which shows when it is its turn, too
     }
-  });
-  await Promise.allSettled(fitting.map(({ kernel }) => device.pipelines.compile(kernel)));
+  }
+}
+
+/** Whether a kernel compiles, or is refused, before a compiler of a GPU has been waited for too long. */
+async function compilesInTime({ device, signal }: Bench, kernel: Kernel, most: number): Promise<boolean> {
+  const timeout = AbortSignal.timeout(most);
+  const compiling = device.pipelines.compile(kernel).then(
+    () => undefined,
+    () => undefined,
+  );
+  try {
+    await unlessAborted(compiling, signal, timeout);
+    return true;
+  } catch (error) {
+    if (signal.aborted || !timeout.aborted) throw error;
+    return false;
+  }
 }
 
 /** What `work` gives; where it is refused, undefined, and every entrant says so. */
@@ -208,6 +235,11 @@ async function enter(entrant: Entrant, bench: Bench): Promise<void> {
     const excess = excessFor(entrant.kernel, bench.device.capabilities);
     if (excess) {
       entrant.status = `refused: ${excess.limit} is ${excess.given}, the kernel needs ${excess.needed}`;
+      return;
+    }
+    const isGpu = !bench.device.capabilities.adapter.software;
+    if (isGpu && !(await compilesInTime(bench, entrant.kernel, compileMs))) {
+      entrant.status = `refused: it does not compile in ${compileMs / 1000} s`;
       return;
     }
     entrant.trial = await KernelTrial.create(bench, entrant.kernel);

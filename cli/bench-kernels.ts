@@ -36,6 +36,9 @@ export interface KernelOptions {
 /** What all kernels together may take, unless somebody says otherwise. */
 const defaultSeconds = { gpu: 120, software: 400 } as const;
 
+/** After so long a candidate is named that is still compiling or running. */
+const stillMs = 20_000;
+
 /** Measures, prints the tables, writes the report. Interrupted among the kernels, it does so with what it has. */
 export async function benchKernels({ values, signal, stdout, log, progress }: Context<KernelOptions>): Promise<void> {
   const { batch, unchecked, adapter: choice } = values;
@@ -57,16 +60,23 @@ export async function benchKernels({ values, signal, stdout, log, progress }: Co
     const matrices = await unlessAborted(measureMatrices(device, log), signal);
     const ceilings = { ...basic, ...(await unlessAborted(measureOthers(device), signal)), matrices };
     const bar = progress('kernels', problems.length, 'problems');
+    let isStill: NodeJS.Timeout | undefined;
     const rows = await measureKernels(device, problems, {
       seconds: values.seconds ?? defaultSeconds[adapter.software ? 'software' : 'gpu'],
       ceilings: { basic, matrices },
       signal,
-      onProgress: bar.update,
+      onProgress: (done, note) => {
+        bar.update(done, note);
+        // should a driver hang or end the process, this was the one
+        clearTimeout(isStill);
+        isStill = setTimeout(() => log(`still at ${note}`), stillMs).unref();
+      },
       renew: async () => {
         log('the device was lost; another takes its place');
         return await open();
       },
     });
+    clearTimeout(isStill);
     if (!signal.aborted) bar.finish();
     const report: KernelReport = {
       version,

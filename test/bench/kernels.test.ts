@@ -1,5 +1,5 @@
 // The kernel laboratory on an operator whose kernels are right, wrong or broken by construction.
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { ceilingLines, kernelTables, unreachedText } from '../../bench/kernel-tables.ts';
 import type { KernelBenchOptions } from '../../bench/kernels.ts';
 import { measureKernels } from '../../bench/kernels.ts';
@@ -153,6 +153,16 @@ test('what there is no time for is named, and so is what an interruption leaves'
   const controller = new AbortController();
   const interrupted = await measure(graph, { signal: controller.signal, onProgress: () => controller.abort() });
   expect(interrupted.results).toMatchObject([{ status: 'not reached: interrupted' }]);
+});
+
+test('a compiler that does not come to an end ends nothing but the time', async () => {
+  const compile = vi.spyOn(device.pipelines, 'compile').mockImplementation(() => new Promise(() => undefined));
+  const { results } = await measure(graphOf([doubling('endless'), doubling('next')]), { seconds: 0.2 });
+  compile.mockRestore();
+  expect(results.map(({ status }) => status)).toEqual([
+    'not reached: it was still compiling or running when time was up',
+    'not reached: no time was left',
+  ]);
 });
 
 test('a lost device costs the problem at hand what is left of it, and no other', async () => {
