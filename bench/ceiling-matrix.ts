@@ -3,6 +3,7 @@ import type { Capabilities, Device } from '../engine/device.ts';
 import type { StorageType } from '../engine/dtype.ts';
 import { StamError } from '../engine/errors.ts';
 import type { MatrixShape } from '../engine/matrices.ts';
+import { matrixFeature } from '../engine/matrices.ts';
 import { subgroupsOf } from '../shaders/subgroups.ts';
 import type { Form } from './ceiling.ts';
 import { rates } from './ceiling.ts';
@@ -35,7 +36,8 @@ interface MatrixForm extends Form {
 /** What is measured on such a device: two forms for each of its shapes. Empty without matrices, or without a subgroup size to count on. */
 export function matrixForms(capabilities: Capabilities): MatrixForm[] {
   const subgroups = subgroupsOf(capabilities);
-  if (!subgroups) return [];
+  const feature = matrixFeature(capabilities.features);
+  if (!subgroups || !feature) return [];
   const { software } = capabilities.adapter;
   const workgroups = software ? 64 : 8192;
   const turns = software ? 32 : 512;
@@ -63,11 +65,7 @@ export function matrixForms(capabilities: Capabilities): MatrixForm[] {
             FRACTION: fraction,
             HALF: half,
           },
-          features: [
-            ...subgroups.features,
-            'chromium-experimental-subgroup-matrix' as GPUFeatureName,
-            ...(component === 'f16' ? (['shader-f16'] as const) : []),
-          ],
+          features: [...subgroups.features, feature, ...(component === 'f16' ? (['shader-f16'] as const) : [])],
         },
         params: { turns },
         workgroups,

@@ -1,6 +1,7 @@
 // Which unit of an adapter a kernel keeps busy: the one place that knows.
 import type { StorageType } from '../engine/dtype.ts';
 import type { Kernel } from '../engine/kernel.ts';
+import { matrixFeature } from '../engine/matrices.ts';
 import type { Ceiling } from './ceiling.ts';
 import type { MatrixCeiling } from './ceiling-matrix.ts';
 import { matrixGflops } from './ceiling-matrix.ts';
@@ -26,7 +27,7 @@ export function unitOf(kernel: Pick<Kernel, 'features'>, { flops, bytes }: Work)
 
 /** The unit on which a kernel computes, however much that is. */
 export function arithmeticUnitOf({ features }: Pick<Kernel, 'features'>): Exclude<Unit, 'memory'> {
-  if (!features.includes('chromium-experimental-subgroup-matrix' as GPUFeatureName)) return 'f32';
+  if (!matrixFeature(new Set(features))) return 'f32';
   return features.includes('shader-f16') ? 'matrix f16' : 'matrix f32';
 }
 

@@ -3,7 +3,7 @@ import { unlessAborted } from '../engine/abort.ts';
 import type { Device } from '../engine/device.ts';
 import { StamError } from '../engine/errors.ts';
 import type { Kernel } from '../engine/kernel.ts';
-import { kernelLabel, wayOf } from '../engine/kernel.ts';
+import { kernelLabel, kernelsOf, wayOf } from '../engine/kernel.ts';
 import { problemOf } from '../engine/tuned.ts';
 import type { KernelResult } from './kernel-report.ts';
 import type { Bench } from './kernel-trial.ts';
@@ -191,7 +191,8 @@ function timeOf({ trial }: Entrant): number {
 function compileAll(device: Device, entrants: readonly Entrant[]): void {
   for (const { kernel } of entrants) {
     try {
-      if (!excessFor(kernel, device.capabilities)) device.pipelines.compile(kernel).catch(() => undefined);
+      if (excessFor(kernel, device.capabilities)) continue;
+      for (const one of kernelsOf(kernel)) device.pipelines.compile(one).catch(() => undefined);
     } catch {
       // its text cannot be read, which shows when it is its turn, too
     }
@@ -201,7 +202,7 @@ function compileAll(device: Device, entrants: readonly Entrant[]): void {
 /** Whether a kernel compiles, or is refused, before a compiler of a GPU has been waited for too long. */
 async function compilesInTime({ device, signal }: Bench, kernel: Kernel, most: number): Promise<boolean> {
   const timeout = AbortSignal.timeout(most);
-  const compiling = device.pipelines.compile(kernel).then(
+  const compiling = Promise.all(kernelsOf(kernel).map((one) => device.pipelines.compile(one))).then(
     () => undefined,
     () => undefined,
   );

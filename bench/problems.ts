@@ -4,8 +4,8 @@ import type { Excess } from '../engine/footprint.ts';
 import { excessOf, footprintOf } from '../engine/footprint.ts';
 import type { Graph, GraphNode } from '../engine/graph.ts';
 import type { Kernel } from '../engine/kernel.ts';
-import { kernelLabel } from '../engine/kernel.ts';
-import { valueBytes } from '../engine/plan.ts';
+import { kernelLabel, kernelsOf } from '../engine/kernel.ts';
+import { excessOfScratch, valueBytes } from '../engine/plan.ts';
 import { problemOf } from '../engine/tuned.ts';
 import { resolveKernel } from '../engine/wgsl.ts';
 
@@ -37,7 +37,8 @@ export function problemsOf(graphs: ReadonlyMap<string, Graph>, capabilities: Cap
 
 /** What the device's limits have against a kernel, if anything. Throws shader for a text that cannot be read. */
 export function excessFor(kernel: Kernel, capabilities: Capabilities): Excess | undefined {
-  return excessOf(footprintOf(resolveKernel(kernel)), capabilities);
+  const excesses = kernelsOf(kernel).map((one) => excessOf(footprintOf(resolveKernel(one)), capabilities));
+  return excesses.find((excess) => excess !== undefined) ?? excessOfScratch(kernel, capabilities);
 }
 
 /** The kernel that the rules choose: the first that keeps the device's limits. */
@@ -64,14 +65,15 @@ export function boundBytes({ inputs, outputs, takesOver }: GraphNode): { weights
 }
 
 /**
- * So much of a kernel's workgroups along their outermost dimension, which counts rows or sequences, and how much of the work that is.
+ * So much of a kernel's workgroups along their outermost dimension, which counts rows or sequences, and how much of the work that is. Of
+ * a kernel that is split that dimension counts parts, all of which are wanted.
  */
 export function partOf(
-  { workgroups: [x, y, z] }: Kernel,
+  { workgroups: [x, y, z], split }: Pick<Kernel, 'workgroups' | 'split'>,
   fraction: number,
 ): { readonly workgroups: readonly [number, number, number]; readonly fraction: number } {
   const part = (count: number) => Math.max(1, Math.min(count, Math.ceil(count * fraction)));
-  if (z > 1) return { workgroups: [x, y, part(z)], fraction: part(z) / z };
+  if (z > 1 && !split) return { workgroups: [x, y, part(z)], fraction: part(z) / z };
   if (y > 1) return { workgroups: [x, part(y), z], fraction: part(y) / y };
   return { workgroups: [part(x), y, z], fraction: part(x) / x };
 }

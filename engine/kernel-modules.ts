@@ -1,8 +1,13 @@
 // Kernels that only some devices run are no part of what everybody loads: their modules are imported when there is such a device, before
 // anything is planned for it.
-import type { Capabilities } from './device.ts';
+import type { MatrixShape } from './matrices.ts';
 
-type ImportKernels = (capabilities: Capabilities) => Promise<void> | undefined;
+/** What is known of a device when its kernels' modules are imported. */
+interface OpenedDevice {
+  readonly matrices: readonly MatrixShape[];
+}
+
+type ImportKernels = (device: OpenedDevice) => Promise<void> | undefined;
 
 const imports: ImportKernels[] = [];
 
@@ -12,6 +17,6 @@ export function importForDevices(load: ImportKernels): void {
 }
 
 /** Settles when the modules of all kernels that a device can use are there. */
-export async function importKernels(capabilities: Capabilities): Promise<void> {
-  await Promise.all(imports.map((load) => load(capabilities)));
+export async function importKernels(device: OpenedDevice): Promise<void> {
+  await Promise.all(imports.map((load) => load(device)));
 }

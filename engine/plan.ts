@@ -173,7 +173,7 @@ function chooseFitting(
 }
 
 /** Whether the device has a buffer of the size that a kernel's partial results take. */
-function excessOfScratch({ split }: Kernel, { limits }: Capabilities): Excess | undefined {
+export function excessOfScratch({ split }: Kernel, { limits }: Capabilities): Excess | undefined {
   const given = Math.min(limits.storageBufferBindingBytes, limits.bufferBytes);
   if (!split || split.bytes <= given) return undefined;
   return { limit: 'maxStorageBufferBindingSize', needed: split.bytes, given };
