@@ -20,14 +20,14 @@ export const attentionMatrix: AttentionFamily = (attention, capabilities) => {
   const { limits } = capabilities;
   const [use] = matricesOf(attention.storage, capabilities);
   const dimension = headQuads * 4;
-  if (!use || dimension % 16 !== 0) return [];
+  if (!use || dimension % 16 !== 0 || dimension % use.shape.n !== 0) return [];
   const storage = storageOf(attention.storage, capabilities);
   const { m, n, k } = use.shape;
   const { CHUNK: chunk } = use.constants;
   const keys = Math.ceil(tokens / keyMultiple) * keyMultiple;
   const block = subgroupCount * n;
   return queryCounts.flatMap((queries): Kernel[] => {
-    if (queries * dimension > heldElements) return [];
+    if (queries % m !== 0 || queries * dimension > heldElements) return [];
     const blockChunks = Math.max(
       Math.max(block, queries) * (dimension / chunk + 1), // keys, and before them queries
       dimension * (block / chunk + 1), // values
