@@ -5,6 +5,8 @@ import source from './attention-subgroup.wgsl';
 import { packedStorageOf } from './storage.ts';
 import { rowLoops, subgroupsOf } from './subgroups.ts';
 
+/** Scores of a row of more tokens take compilers minutes: SwiftShader 12 seconds for 261 tokens, 26 for 512, over three minutes for 1568. */
+const mostTokens = 512;
 /** The most queries that a subgroup takes. */
 const mostRows = 40;
 /** Keys that a lane multiplies at a time. */
@@ -13,7 +15,7 @@ const keys = 2;
 export const attentionSubgroup: AttentionFamily = (attention, capabilities) => {
   const { sequences, tokens, heads, headQuads } = attention;
   const subgroups = subgroupsOf(capabilities);
-  if (!subgroups || headQuads % subgroups.lanes !== 0) return [];
+  if (!subgroups || tokens > mostTokens || headQuads % subgroups.lanes !== 0) return [];
   const { lanes } = subgroups;
   const storage = packedStorageOf(attention.storage);
   const blocks = Math.ceil(tokens / mostRows);

@@ -8,7 +8,7 @@ import { attentionSubgroup } from './attention-subgroup.ts';
 import { attentionTile } from './attention-tile.ts';
 import { attentionRow } from './definitions.ts';
 import { expectTensor } from './expect.ts';
-import { attentionMatrix } from './matrix-families.ts';
+import { attentionFlash, attentionMatrix } from './matrix-families.ts';
 
 /** What attention() takes beside its input. */
 export interface AttentionOptions {
@@ -52,9 +52,14 @@ export function attention(graph: Graph, qkv: Value, { name, heads }: AttentionOp
   return output;
 }
 
+/** Tokens up to which whole rows of scores are thought to be worth their memory. */
+const mostWholeRows = 256;
+
 /** Every kernel that can run it on such a device, best guess first. */
 function kernels(capabilities: Capabilities, problem: Attention): Kernel[] {
   const { software } = capabilities.adapter;
-  const families = software ? [attentionSubgroup, attentionTile] : [attentionMatrix, attentionTile, attentionSubgroup];
+  const matrices =
+    problem.tokens <= mostWholeRows ? [attentionMatrix, attentionFlash] : [attentionFlash, attentionMatrix];
+  const families = software ? [attentionSubgroup, attentionTile] : [...matrices, attentionTile, attentionSubgroup];
   return families.flatMap((family) => family(problem, capabilities));
 }

@@ -17,3 +17,6 @@ export const matmulMatrix: MatmulFamily = (matmul, capabilities) => families?.ma
 
 export const attentionMatrix: AttentionFamily = (attention, capabilities) =>
   families?.attentionMatrix(attention, capabilities) ?? [];
+
+export const attentionFlash: AttentionFamily = (attention, capabilities) =>
+  families?.attentionFlash(attention, capabilities) ?? [];

@@ -16,6 +16,7 @@ export const multipliesMatrices = (kernel: Kernel): boolean => kernel.imports['m
 const calls: readonly (readonly [string, string])[] = [
   ['subgroupMatrixLoad<LeftMatrix, row_major>(', 'load_left('],
   ['subgroupMatrixLoad<RightMatrix, col_major>(', 'load_right('],
+  ['subgroupMatrixLoad<SumMatrix, row_major>(', 'load_sum('],
   ['subgroupMatrixMultiplyAccumulate(', 'multiply('],
   ['subgroupMatrixStore<row_major>(', 'store_sum('],
 ];
@@ -33,11 +34,13 @@ export function emulate(kernel: Kernel): Kernel {
   const memory = (text: string | undefined, variable: string) =>
     text?.includes(`&${variable},`)
       ? `ptr<storage, array<vec4u>, ${variable === 'weight' ? 'read' : 'read_write'}>`
-      : 'ptr<workgroup, Region>';
+      : undefined;
+  // workgroup memory is of one type, or of one for each side: blocks of the right operand, and strips of all others
+  const [block, strip] = kernel.source.includes('alias Strip =') ? ['Block', 'Strip'] : ['Region', 'Region'];
   const aliases = [
-    'alias LeftMemory = ptr<workgroup, Region>;',
-    `alias RightMemory = ${memory(imports['right'], 'weight')};`,
-    `alias SumMemory = ${memory(imports['sums'], 'partial')};`,
+    `alias LeftMemory = ptr<workgroup, ${strip}>;`,
+    `alias RightMemory = ${memory(imports['right'], 'weight') ?? `ptr<workgroup, ${block}>`};`,
+    `alias SumMemory = ${memory(imports['sums'], 'partial') ?? `ptr<workgroup, ${strip}>`};`,
   ];
   const texts = Object.entries(imports).map(([name, text]) => [name, emulated(text)] as const);
   return {

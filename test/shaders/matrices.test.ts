@@ -33,8 +33,9 @@ const shapes = matrixShapes.filter((shape) => (wanted === undefined ? shape.m <=
 
 /** Many matrices to a subgroup take the compilers of software adapters minutes. They are the same text, written out more often. */
 function isSmall({ name, tile = '', constants }: Kernel): boolean {
-  const { DOWN: down = 0, STEPS: steps = 0, MATRIX_M: m = 0 } = constants;
-  return name === 'matmul-matrix' ? /^(16|32)x64 by 4 \d/.test(tile) : down * m === 16 && down * steps <= 4;
+  const { DOWN: down = 0, STEPS: steps = 0, MATRIX_M: m = 0, KEYS: keys = 0 } = constants;
+  if (name === 'matmul-matrix') return /^(16|32)x64 by 4 \d/.test(tile);
+  return down * m === 16 && (name === 'attention-flash' ? down * steps <= 2 && keys === 16 : down * steps <= 4);
 }
 
 async function run(

@@ -65,3 +65,14 @@ fn store_sum(memory: SumMemory, chunk: u32, sum: SumMatrix, stride: u32) {
     (*memory)[chunk + i % MATRIX_M * stride + n / 4][n % 4] = bitcast<u32>(s.elements[i]);
   }
 }
+
+fn load_sum(memory: SumMemory, chunk: u32, stride: u32) -> SumMatrix {
+  var sum: SumMatrix;
+  let lane = own_lane();
+  let count = MATRIX_N * MATRIX_M / lanes();
+  for (var i = 0u; i < count; i++) {
+    let n = lane + i / MATRIX_M * LANES;
+    sum.elements[i] = bitcast<f32>((*memory)[chunk + i % MATRIX_M * stride + n / 4][n % 4]);
+  }
+  return sum;
+}
