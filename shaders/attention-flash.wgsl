@@ -22,7 +22,8 @@
 //
 // attention-matrix keeps all scores of its queries, which is less work for a few hundred tokens and impossible for a thousand;
 // attention-tile is for devices without matrices. Fragments lie at constant offsets, as in matmul-matrix.
-// MEASURED
+// Mesa's compiler for NVIDIA's Ada, 128 queries by 4 at D = 64, where no maximum moves: 64 multiplications of 16 x 8 x 16 a block, 69 loads
+// and stores, 290 other instructions (and 153 moves and waits), where the first loop of attention-matrix alone has 83 (and 42) for 16.
 // Needs subgroup matrices and subgroups of exactly LANES invocations.
 // #import chunk
 
@@ -129,7 +130,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   var sums: array<SumMatrix, DOWN * ACROSS>;
   var m: array<f32, LANE_ROWS>;
   var l: array<f32, LANE_ROWS>;
-  // #unroll
   for (var u = 0u; u < LANE_ROWS; u++) { m[u] = -1e30; }
 
   for (var first = 0u; first < params.tokens; first += KEYS) {
@@ -167,7 +167,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     }
     var shrink: array<f32, LANE_ROWS>;
     var risen = false;
-    // #unroll
     for (var u = 0u; u < LANE_ROWS; u++) {
       var p: array<vec4f, LANE_QUADS>;
       // #unroll
@@ -223,9 +222,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
           }
         }
         workgroupBarrier();
-        // #unroll
         for (var u = 0u; u < LANE_ROWS; u++) {
-          // #unroll
           for (var c = 0u; c < LANE_QUADS; c++) {
             let slot = u * LANES * STRIP_PITCH + c + own;
             strips[subgroup][slot] = bitcast<vec4u>(bitcast<vec4f>(strips[subgroup][slot]) * shrink[u]);
@@ -271,7 +268,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     }
   }
 
-  // #unroll
   for (var u = 0u; u < LANE_ROWS; u++) {
     // #unroll
     for (var bit = 0u; bit < PART_BITS; bit++) { l[u] += subgroupShuffleXor(l[u], 1u << bit); }
