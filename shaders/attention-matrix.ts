@@ -12,7 +12,7 @@ const queryCounts = [32, 16] as const;
 /** Elements of queries that a subgroup's registers hold beside its sums. */
 const heldElements = 32 * 96;
 const subgroupCount = 4;
-/** Keys are padded to whole matrices of any shape. */
+/** Keys are padded to so many at least, and to whole matrices. */
 const keyMultiple = 16;
 
 export const attentionMatrix: AttentionFamily = (attention, capabilities) => {
@@ -24,7 +24,8 @@ export const attentionMatrix: AttentionFamily = (attention, capabilities) => {
   const storage = storageOf(attention.storage, capabilities);
   const { m, n, k } = use.shape;
   const { CHUNK: chunk } = use.constants;
-  const keys = Math.ceil(tokens / keyMultiple) * keyMultiple;
+  const multiple = Math.max(keyMultiple, n);
+  const keys = Math.ceil(tokens / multiple) * multiple;
   const block = subgroupCount * n;
   return queryCounts.flatMap((queries): Kernel[] => {
     if (queries % m !== 0 || queries * dimension > heldElements) return [];
