@@ -29,12 +29,11 @@ export const attentionMatrix: AttentionFamily = (attention, capabilities) => {
   const block = subgroupCount * n;
   return queryCounts.flatMap((queries): Kernel[] => {
     if (queries % m !== 0 || queries * dimension > heldElements) return [];
-    const blockChunks = Math.max(
-      Math.max(block, queries) * (dimension / chunk + 1), // keys, and before them queries
-      dimension * (block / chunk + 1), // values
-    );
-    const memory = Math.max(queries * (keys / 4 + 1) + blockChunks, queries * (dimension / 4 + 2));
-    const bytes = memory * 16 + queries * 4;
+    // a row of scores, and of the sums that take its place; a row of queries before is shorter
+    const scores = queries * Math.max(keys / 4 + 1, dimension / 4 + 2);
+    const blocks = Math.max(subgroupCount, dimension / n); // keys, or columns of values
+    const blockPitch = Math.max(dimension, block) / chunk + 1;
+    const bytes = (scores + blocks * n * blockPitch) * 16 + queries * 4;
     const invocations = subgroupCount * use.lanes;
     if (bytes > limits.workgroupStorageBytes || invocations > limits.workgroupInvocations) return [];
     return [
@@ -55,7 +54,9 @@ export const attentionMatrix: AttentionFamily = (attention, capabilities) => {
           STEPS: dimension / k,
           OWN: Math.ceil(dimension / n / subgroupCount),
           PER_LANE: Math.ceil(keys / chunk / use.lanes),
-          MEMORY: memory,
+          SCORES: scores,
+          BLOCKS: blocks,
+          BLOCK_PITCH: blockPitch,
           SCALE: dimension ** -0.5,
         },
         params: {},

@@ -17,15 +17,15 @@ const HEAD_CHUNKS = DIMENSION / CHUNK;
 const ROW_CHUNKS = HEADS * HEAD_CHUNKS;                                 // of one token in output; qkv has three times as many
 const BLOCK = SUBGROUPS * MATRIX_N;                                     // keys of a block, a multiple of MATRIX_K
 const BLOCK_CHUNKS = BLOCK / CHUNK;
-const KEY_PITCH = HEAD_CHUNKS + 1;                                      // odd, so that eight rows lie in different banks
-const VALUE_PITCH = BLOCK_CHUNKS + 1;
+const QUERY_PITCH = HEAD_CHUNKS + 1;                                    // odd, so that eight rows lie in different banks
 const SCORE_PITCH = KEYS / 4 + 1;
 const SUM_PITCH = DIMENSION / 4 + 2;
 
-alias Region = array<vec4u, MEMORY>;
-var<workgroup> memory: Region;                            // scores [QUERIES, KEYS]; from BLOCK_START on a block of keys or values
+alias Strip = array<vec4u, SCORES>;
+alias Block = array<vec4u, MATRIX_N * BLOCK_PITCH>;                     // the rows of a matrix of keys, or of values turned
+var<workgroup> scores: Strip;                                           // [QUERIES, KEYS]; queries before, sums after
+var<workgroup> block: array<Block, BLOCKS>;                             // keys or values
 var<workgroup> totals: array<f32, QUERIES>;                             // sums of a row's exponentials
-const BLOCK_START = QUERIES * SCORE_PITCH;
 // #import matrix
 
 @compute @workgroup_size(INVOCATIONS)
@@ -39,7 +39,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 
   for (var slot = invocation; slot < QUERIES * HEAD_CHUNKS; slot += INVOCATIONS) {
     let token = sequence + min(first_query + slot / HEAD_CHUNKS, TOKENS - 1);
-    memory[BLOCK_START + slot / HEAD_CHUNKS * KEY_PITCH + slot % HEAD_CHUNKS] = qkv[token * 3 * ROW_CHUNKS + head + slot % HEAD_CHUNKS];
+    scores[slot / HEAD_CHUNKS * QUERY_PITCH + slot % HEAD_CHUNKS] = qkv[token * 3 * ROW_CHUNKS + head + slot % HEAD_CHUNKS];
   }
   workgroupBarrier();
   var queries: array<LeftMatrix, DOWN * STEPS>;
@@ -47,7 +47,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   for (var i = 0u; i < DOWN; i++) {
     // #unroll
     for (var step = 0u; step < STEPS; step++) {
-      queries[i * STEPS + step] = subgroupMatrixLoad<LeftMatrix, row_major>(&memory, BLOCK_START + i * MATRIX_M * KEY_PITCH + step * MATRIX_K / CHUNK, KEY_PITCH);
+      queries[i * STEPS + step] = subgroupMatrixLoad<LeftMatrix, row_major>(
+        &scores, i * MATRIX_M * QUERY_PITCH + step * MATRIX_K / CHUNK, QUERY_PITCH);
     }
   }
 
@@ -57,7 +58,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       let key = first + slot / HEAD_CHUNKS;
       let row = (sequence + min(key, TOKENS - 1)) * 3 * ROW_CHUNKS + ROW_CHUNKS + head;
       let chunk = select(vec4u(0), qkv[row + slot % HEAD_CHUNKS], key < TOKENS);
-      memory[BLOCK_START + slot / HEAD_CHUNKS * KEY_PITCH + slot % HEAD_CHUNKS] = chunk;
+      let line = slot / HEAD_CHUNKS;
+      block[line / MATRIX_N][line % MATRIX_N * BLOCK_PITCH + slot % HEAD_CHUNKS] = chunk;
     }
     workgroupBarrier();
     // subgroups past the last key compute the last matrix again: a branch around matrices would have to be explained to compilers
@@ -68,12 +70,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     for (var i = 0u; i < DOWN; i++) { sums[i] = SumMatrix(); }
     // #unroll
     for (var step = 0u; step < STEPS; step++) {
-      let keys = subgroupMatrixLoad<RightMatrix, col_major>(&memory, BLOCK_START + (own_key - first) * KEY_PITCH + step * MATRIX_K / CHUNK, KEY_PITCH);
+      let keys = subgroupMatrixLoad<RightMatrix, col_major>(
+        &block[(own_key - first) / MATRIX_N], step * MATRIX_K / CHUNK, BLOCK_PITCH);
       // #unroll
       for (var i = 0u; i < DOWN; i++) { sums[i] = subgroupMatrixMultiplyAccumulate(queries[i * STEPS + step], keys, sums[i]); }
     }
     // #unroll
-    for (var i = 0u; i < DOWN; i++) { subgroupMatrixStore<row_major>(&memory, i * MATRIX_M * SCORE_PITCH + own_key / 4, sums[i], SCORE_PITCH); }
+    for (var i = 0u; i < DOWN; i++) { subgroupMatrixStore<row_major>(&scores, i * MATRIX_M * SCORE_PITCH + own_key / 4, sums[i], SCORE_PITCH); }
   }
   workgroupBarrier();
 
@@ -86,7 +89,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     for (var i = 0u; i < PER_LANE; i++) {
       for (var q = 0u; q < CHUNK_QUADS; q++) {
         let quad = (i * LANES + lane) * CHUNK_QUADS + q;
-        let score = bitcast<vec4f>(memory[start + min(quad, KEYS / 4 - 1)]) * SCALE;
+        let score = bitcast<vec4f>(scores[start + min(quad, KEYS / 4 - 1)]) * SCALE;
         shares[i][q] = select(vec4f(-1e30), score, vec4u(quad * 4) + vec4u(0, 1, 2, 3) < vec4u(TOKENS));
         peak = max(peak, shares[i][q]);
       }
@@ -101,7 +104,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       // shares are summed as rounded, so that they add up to one
       let rounded = quads_of(chunk);
       for (var q = 0u; q < CHUNK_QUADS; q++) { total += rounded[q]; }
-      if (i * LANES + lane < KEYS / CHUNK) { memory[start + i * LANES + lane] = chunk; }
+      if (i * LANES + lane < KEYS / CHUNK) { scores[start + i * LANES + lane] = chunk; }
     }
     let sum = subgroupAdd(dot(total, vec4f(1)));
     if (lane == 0) { totals[row] = sum; }
@@ -121,7 +124,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         rows[i] = select(vec4u(0), qkv[row + column], key < TOKENS);
       }
       // #unroll
-      for (var i = 0u; i < CHUNK; i++) { memory[BLOCK_START + (column * CHUNK + i) * VALUE_PITCH + keys] = column_of(rows, i); }
+      for (var i = 0u; i < CHUNK; i++) {
+        let line = column * CHUNK + i;
+        block[line / MATRIX_N][line % MATRIX_N * BLOCK_PITCH + keys] = column_of(rows, i);
+      }
     }
     workgroupBarrier();
     let end = min(KEYS - first, BLOCK);
@@ -129,30 +135,30 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       var shares: array<LeftMatrix, DOWN>;
       // #unroll
       for (var i = 0u; i < DOWN; i++) {
-        shares[i] = subgroupMatrixLoad<LeftMatrix, row_major>(&memory, i * MATRIX_M * SCORE_PITCH + (first + k) / CHUNK, SCORE_PITCH);
+        shares[i] = subgroupMatrixLoad<LeftMatrix, row_major>(&scores, i * MATRIX_M * SCORE_PITCH + (first + k) / CHUNK, SCORE_PITCH);
       }
       // #unroll
       for (var j = 0u; j < OWN; j++) {
         let column = min((j * SUBGROUPS + subgroup) * MATRIX_N, DIMENSION - MATRIX_N);
-        let values = subgroupMatrixLoad<RightMatrix, col_major>(&memory, BLOCK_START + column * VALUE_PITCH + k / CHUNK, VALUE_PITCH);
+        let values = subgroupMatrixLoad<RightMatrix, col_major>(&block[column / MATRIX_N], k / CHUNK, BLOCK_PITCH);
         // #unroll
         for (var i = 0u; i < DOWN; i++) { sums[i * OWN + j] = subgroupMatrixMultiplyAccumulate(shares[i], values, sums[i * OWN + j]); }
       }
     }
   }
 
-  workgroupBarrier();                                                   // memory is free for the sums
+  workgroupBarrier();                                                   // the scores are no longer read
   // #unroll
   for (var j = 0u; j < OWN; j++) {
     let column = min((j * SUBGROUPS + subgroup) * MATRIX_N, DIMENSION - MATRIX_N);
     // #unroll
-    for (var i = 0u; i < DOWN; i++) { subgroupMatrixStore<row_major>(&memory, i * MATRIX_M * SUM_PITCH + column / 4, sums[i * OWN + j], SUM_PITCH); }
+    for (var i = 0u; i < DOWN; i++) { subgroupMatrixStore<row_major>(&scores, i * MATRIX_M * SUM_PITCH + column / 4, sums[i * OWN + j], SUM_PITCH); }
   }
   workgroupBarrier();
   for (var slot = invocation; slot < QUERIES * DIMENSION / 4; slot += INVOCATIONS) {
     let row = slot / (DIMENSION / 4);
     let quad = slot % (DIMENSION / 4);
-    let sum = bitcast<vec4f>(memory[row * SUM_PITCH + quad]);
+    let sum = bitcast<vec4f>(scores[row * SUM_PITCH + quad]);
     if (first_query + row < TOKENS) {
       output[((sequence + first_query + row) * HEADS + workgroup.y) * (DIMENSION / 4) + quad] = store_quad(sum / totals[row]);
     }
