@@ -57,7 +57,7 @@ function kernelOf(
     tile: name,
     variant: `${name} ${attentionLabel(attention, storage.label)}`,
     source,
-    imports: { ...use.imports, chunk: use.chunk },
+    imports: { ...use.imports, chunk: use.chunk, columns: use.columns },
     constants: {
       ...use.constants,
       SUBGROUPS: subgroups,

@@ -26,6 +26,7 @@
 // and stores, 290 other instructions (and 153 moves and waits), where the first loop of attention-matrix alone has 81 (and 42) for 16.
 // Needs subgroup matrices and subgroups of exactly LANES invocations.
 // #import chunk
+// #import columns
 
 /// Bound of the loop over blocks of keys; no constant, or compilers write the loop out.
 struct Params {

@@ -42,7 +42,12 @@ export const attentionMatrix: AttentionFamily = (attention, capabilities) => {
         tile: `${queries} queries`,
         variant: `${queries} queries by ${use.label} ${attentionLabel(attention, storage.label)}`,
         source,
-        imports: { ...use.imports, storage: storage.text, chunk: use.chunk },
+        imports: {
+          ...use.imports,
+          storage: storage.text,
+          chunk: use.chunk,
+          columns: use.columns,
+        },
         constants: {
           ...use.constants,
           SUBGROUPS: subgroupCount,

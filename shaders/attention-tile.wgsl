@@ -3,8 +3,9 @@
 // One workgroup = QUERIES queries of one head of one sequence, against all keys in blocks of 32. Its 64 invocations are 8 lines of 8.
 // A line has LANE_QUERIES queries. For scores each of its lanes has four keys of the block, and queries and keys pass through
 // workgroup memory 16 channels at a time; for the output each has LANE_UNITS * UNIT quads of channels, and the line hands its scores
-// round in workgroup memory. The softmax is exact: a line keeps the maximum so far and rescales what it has summed when a block
-// raises it. Needs no feature and less than 8 KiB of workgroup memory, so that GPUs have the registers' worth of workgroups at once.
+// round in workgroup memory. The softmax is exact and online (Milakov and Gimelshein, arXiv 1805.02867): a line keeps the maximum so
+// far and rescales what it has summed when a block raises it, as FlashAttention-2 does (arXiv 2307.08691). It is for devices without
+// subgroup matrices, and takes any number of tokens. Mesa's compiler for RDNA2: 128 registers, 8 waves. Needs no feature and less than 8 KiB of workgroup memory, so that GPUs have the registers' worth of workgroups at once.
 // #import storage
 // #import unit
 

@@ -2,7 +2,8 @@
 //
 // One workgroup computes all ROWS rows of a panel of 16 columns: each of its 64 invocations has one of the panel's four quads of
 // columns and a sixteenth of k, so that together they read the weight, which is what such a matmul costs, as one run of memory. The
-// parts are summed in workgroup memory. Needs no feature and 1 KiB of workgroup memory for each row.
+// parts are summed in workgroup memory (split-K within a workgroup). The other families compute tiles of at least 16 rows, most of
+// which would be empty: 1x400x768 takes 0.8 ms here and 9.9 in matmul-tile on llvmpipe. Needs no feature and 1 KiB of workgroup memory for each row.
 // #import storage
 // #import rows
 // #import weight

@@ -1,8 +1,15 @@
 // output[m, n] = epilogue(sum over k of input[m, k] weight[n, k])
 //
+// A register-blocked, double-buffered GEMM, as CUTLASS has it for devices without tensor cores, for those without subgroup matrices.
 // One workgroup computes ROWS x COLUMNS of the output from tiles of 8 k in workgroup memory; each invocation computes LANE_ROWS rows
-// of two quads of columns, both strided over the tile, so that neighbours read and write neighbouring quads. While it multiplies one
-// tile, the next is on its way from memory into registers and from there into the second buffer: one barrier a tile.
+// of two quads of columns, both strided over the tile, so that neighbours read and write neighbouring quads:
+//
+//            | q0  q1  q2 ..          | q0  q1  q2 ..          |   q0: four columns of the invocations of the first column
+//   row 0    | lane 0: sums[0]        | lane 0: sums[1]        |
+//   row L    | lane 0: sums[2]        | lane 0: sums[3]        |   L = LANE_LINES rows further down
+//
+// While it multiplies one tile, the next is on its way from memory into registers and from there into the second buffer: one barrier a
+// tile. Mesa's compiler for RDNA2, 64x64: 120 registers, 8 waves, 512 multiply-adds a turn beside 20 other instructions.
 // Needs no feature and 64 (ROWS + COLUMNS) bytes of workgroup memory. Indices that vary inside the loop are constants and those that
 // are not constant do not vary, so that the bounds checks of WGSL leave the loop.
 // #import storage

@@ -7,6 +7,8 @@ import { matrixFeature } from '../engine/matrices.ts';
 import chunkF16 from './shared/chunk-f16.wgsl';
 import chunkF32 from './shared/chunk-f32.wgsl';
 import chunkPacked from './shared/chunk-packed.wgsl';
+import columnsF16 from './shared/columns-f16.wgsl';
+import columnsF32 from './shared/columns-f32.wgsl';
 import componentF16 from './shared/component-f16.wgsl';
 import componentF32 from './shared/component-f32.wgsl';
 import matrix from './shared/matrix.wgsl';
@@ -22,6 +24,8 @@ export interface MatrixUse {
   readonly imports: Readonly<Record<string, string>>;
   /** The import `chunk`, for kernels that look into what matrices are made of. */
   readonly chunk: string;
+  /** The import `columns`, which turns squares of elements in chunks. */
+  readonly columns: string;
   readonly constants: Readonly<Record<'LANES' | 'MATRIX_M' | 'MATRIX_N' | 'MATRIX_K' | 'CHUNK', number>>;
   readonly features: Kernel['features'];
 }
@@ -47,6 +51,7 @@ export function matricesOf(storage: StorageType, capabilities: Capabilities): Ma
       label: `${m}x${n}x${k}`,
       imports: { component: storage === 'f16' ? componentF16 : componentF32, matrix, subgroup: subgroups.text },
       chunk: storage === 'f32' ? chunkF32 : features.has('shader-f16') ? chunkF16 : chunkPacked,
+      columns: storage === 'f32' ? columnsF32 : columnsF16,
       constants: { LANES: subgroups.lanes, MATRIX_M: m, MATRIX_N: n, MATRIX_K: k, CHUNK: chunkElements[storage] },
       features: [...subgroups.features, ...(feature ? [feature] : [])],
     };
