@@ -61,7 +61,6 @@ export const matrixTiles: readonly MatrixTile[] = [
   { rows: 128, columns: 128, subgroups: [2, 4], depthChunks: 8, speed: 0.1 },
   { rows: 128, columns: 128, subgroups: [2, 2], buffers: 2, weights: 'direct', speed: 0.1 },
   { rows: 64, columns: 64, subgroups: [2, 2], buffers: 2, weights: 'direct', speed: 0.1 },
-  { rows: 16, columns: 64, subgroups: [1, 4], buffers: 2, weights: 'direct', speed: 0.1 },
 ];
 
 /** K that is worth splitting. */
