@@ -1,13 +1,12 @@
 // One candidate of the kernel laboratory on the operands of its problem: compiled, run once for its result, and timed.
 import { unlessAborted } from '../engine/abort.ts';
+import { BoundKernel } from '../engine/bound-kernel.ts';
 import type { Device } from '../engine/device.ts';
 import type { GraphNode } from '../engine/graph.ts';
 import type { Kernel } from '../engine/kernel.ts';
-import { kernelsOf } from '../engine/kernel.ts';
-import { packParams, paramsBinding } from '../engine/wgsl.ts';
+import { partOf } from '../engine/kernel.ts';
 import type { Operands } from './operands.ts';
 import { maxRepeats, nextRepeats, type PassTimer } from './pass-time.ts';
-import { partOf } from './problems.ts';
 import type { RowCheck, Verdict } from './row-check.ts';
 
 /** The objects that all candidates of a problem share. */
@@ -28,60 +27,34 @@ const maxAdditions = 512;
 
 type Workgroups = Kernel['workgroups'];
 
-/** One dispatch of a candidate: a split kernel has two. */
-interface Step {
-  readonly kernel: Kernel;
-  readonly pipeline: GPUComputePipeline;
-  readonly bindGroup: GPUBindGroup;
-}
-
 export class KernelTrial {
   /** Milliseconds of single dispatches, one for each timed pass. */
   readonly times: number[] = [];
   repeats = 1;
   readonly #bench: Bench;
   readonly #kernel: Kernel;
-  readonly #steps: readonly Step[];
-  readonly #buffers: readonly GPUBuffer[];
+  readonly #bound: BoundKernel;
   #fraction = 1;
 
   /** Compiles a kernel, the driver's part of that included. Throws shader, limit, device-lost, and the signal's reason. */
   static async create(bench: Bench, kernel: Kernel): Promise<KernelTrial> {
     const { device, node, operands, signal } = bench;
-    const kernels = kernelsOf(kernel);
-    const compiled = await unlessAborted(Promise.all(kernels.map((one) => device.pipelines.compile(one))), signal);
-    const trial = await device.checked(node.name, () => {
-      const { split } = kernel;
-      const scratch = split && device.memory.create('bench scratch', 'staging', split.bytes, GPUBufferUsage.STORAGE);
-      const buffers = scratch ? [scratch] : [];
-      const steps = compiled.map(({ pipeline, layout, bindings, params }, i): Step => {
-        const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
-        const uniforms = device.memory.create('bench params', 'staging', 256, usage);
-        buffers.push(uniforms);
-        device.gpu.queue.writeBuffer(uniforms, 0, packParams(params, kernels[i].params));
-        const bufferOf = (name: string) => {
-          if (name === paramsBinding) return uniforms;
-          return scratch && name === split?.scratch ? scratch : operands.buffer(name);
-        };
-        const bindGroup = device.gpu.createBindGroup({
-          label: `stam: bench of ${node.name}`,
-          layout,
-          entries: bindings.map(({ name, index }) => ({ binding: index, resource: { buffer: bufferOf(name) } })),
-        });
-        return { kernel: kernels[i], pipeline, bindGroup };
-      });
-      return new KernelTrial(bench, kernel, steps, buffers);
-    });
+    const bufferOf = (binding: string) => operands.buffer(binding);
+    const trial = new KernelTrial(bench, kernel, await BoundKernel.create(device, kernel, node.name, bufferOf, signal));
     // software drivers compile when a pipeline first runs: by one workgroup, so that no time has that in it
-    await trial.#pass(() => [1, 1, 1], 1);
-    return trial;
+    try {
+      await trial.#pass(() => [1, 1, 1], 1);
+      return trial;
+    } catch (error) {
+      trial.dispose();
+      throw error;
+    }
   }
 
-  private constructor(bench: Bench, kernel: Kernel, steps: readonly Step[], buffers: readonly GPUBuffer[]) {
+  private constructor(bench: Bench, kernel: Kernel, bound: BoundKernel) {
     this.#bench = bench;
     this.#kernel = kernel;
-    this.#steps = steps;
-    this.#buffers = buffers;
+    this.#bound = bound;
   }
 
   /** How much of the problem's work a dispatch does. */
@@ -130,7 +103,7 @@ export class KernelTrial {
   }
 
   dispose(): void {
-    for (const buffer of this.#buffers) this.#bench.device.memory.destroy(buffer);
+    this.#bound.dispose();
   }
 
   async #run(repeats: number): Promise<number> {
@@ -139,13 +112,7 @@ export class KernelTrial {
 
   async #pass(workgroupsOf: (kernel: Kernel) => Workgroups, repeats: number): Promise<number> {
     const { timer, operands, signal } = this.#bench;
-    const dispatch = (pass: GPUComputePassEncoder) => {
-      for (const { kernel, pipeline, bindGroup } of this.#steps) {
-        pass.setPipeline(pipeline);
-        pass.setBindGroup(0, bindGroup);
-        pass.dispatchWorkgroups(...workgroupsOf(kernel));
-      }
-    };
+    const dispatch = (pass: GPUComputePassEncoder) => this.#bound.record(pass, workgroupsOf);
     return await unlessAborted(
       timer.time(dispatch, repeats, (encoder) => operands.restore(encoder)),
       signal,

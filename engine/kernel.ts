@@ -36,6 +36,20 @@ export function kernelsOf(kernel: Kernel): readonly Kernel[] {
   return kernel.split ? [kernel, kernel.split.reduction] : [kernel];
 }
 
+/**
+ * So much of a kernel's workgroups along their outermost dimension, which counts rows or sequences, and how much of the work that is. Of
+ * a kernel that is split that dimension counts parts, all of which are wanted.
+ */
+export function partOf(
+  { workgroups: [x, y, z], split }: Pick<Kernel, 'workgroups' | 'split'>,
+  fraction: number,
+): { readonly workgroups: readonly [number, number, number]; readonly fraction: number } {
+  const part = (count: number) => Math.max(1, Math.min(count, Math.ceil(count * fraction)));
+  if (z > 1 && !split) return { workgroups: [x, y, part(z)], fraction: part(z) / z };
+  if (y > 1) return { workgroups: [x, part(y), z], fraction: part(y) / y };
+  return { workgroups: [part(x), y, z], fraction: part(x) / x };
+}
+
 /** `matmul-tile 64x64 f32 bias` */
 export function kernelLabel(kernel: Kernel): string {
   return `${kernel.name} ${kernel.variant}`;

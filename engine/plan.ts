@@ -99,7 +99,7 @@ export function createPlan(
   const memory = new SlotPlan(graph, valueBytes);
   const commands: Command[] = [];
   const outputs = new Map<string, PlannedOutput>();
-  const excesses = new Map<string, Excess | undefined>(); // by text: layers repeat theirs
+  const texts: Texts = new Map();
   const scratch: Scratch = { slot: memory.slots.length, bytes: 0 };
   graph.nodes.forEach((node, index) => {
     const candidates = node.candidates(capabilities);
@@ -113,7 +113,7 @@ export function createPlan(
       const [input, slot, size] = [value.part?.of ?? value.name, memory.slot(value), valueBytes(value)];
       commands.push({ kind: 'load', input, offset: inputOffset(value), slot, size });
     }
-    const chosen = chooseFitting(node, candidates, { capabilities, choose, excesses });
+    const chosen = chooseFitting(node, candidates, { capabilities, choose, texts });
     commands.push(...dispatches(node, chosen, { memory, scratch, capabilities }));
     for (const kept of graph.kept.filter(({ after }) => after === index)) {
       const { storage, layout, shape } = kept.value;
@@ -134,10 +134,31 @@ export function createPlan(
   };
 }
 
-/** A kernel and its text. */
+/** A kernel, its text, and the limit that it does not keep, if any. */
 interface Chosen {
   readonly kernel: Kernel;
   readonly resolved: ResolvedKernel;
+  readonly excess: Excess | undefined;
+}
+
+/** By label and constants: layers repeat their texts, and to write one out takes long. */
+type Texts = Map<string, Chosen>;
+
+function textOf(kernel: Kernel, capabilities: Capabilities, texts: Texts): Omit<Chosen, 'kernel'> {
+  const key = `${kernelLabel(kernel)} ${Object.values(kernel.constants)}`;
+  const known = texts.get(key);
+  if (known && isSameText(known.kernel, kernel)) return known;
+  const resolved = resolveKernel(kernel);
+  const text = { kernel, resolved, excess: excessOf(footprintOf(resolved), capabilities) };
+  texts.set(key, text);
+  return text;
+}
+
+/** Whether kernels with the same label and constants are made of the same texts. */
+function isSameText(a: Kernel, b: Kernel): boolean {
+  const names = Object.keys(a.imports);
+  const isSame = names.length === Object.keys(b.imports).length && a.source === b.source;
+  return isSame && `${a.features}` === `${b.features}` && names.every((name) => a.imports[name] === b.imports[name]);
 }
 
 /** The buffer for partial results: nothing outlives the two dispatches that use it, so that all nodes share one. */
@@ -150,16 +171,12 @@ interface Scratch {
 function chooseFitting(
   node: GraphNode,
   candidates: readonly Kernel[],
-  by: { capabilities: Capabilities; choose: Choose; excesses: Map<string, Excess | undefined> },
+  by: { capabilities: Capabilities; choose: Choose; texts: Texts },
 ): Chosen[] {
-  const { capabilities, choose, excesses } = by;
+  const { capabilities, choose, texts } = by;
   const kernel = choose(node, candidates);
-  const chosen = kernelsOf(kernel).map((one) => ({ kernel: one, resolved: resolveKernel(one) }));
-  const found = chosen.map(({ resolved }) => {
-    if (!excesses.has(resolved.code)) excesses.set(resolved.code, excessOf(footprintOf(resolved), capabilities));
-    return excesses.get(resolved.code);
-  });
-  const excess = found.find((one) => one !== undefined) ?? excessOfScratch(kernel, capabilities);
+  const chosen = kernelsOf(kernel).map((one) => ({ ...textOf(one, capabilities, texts), kernel: one }));
+  const excess = chosen.find((one) => one.excess)?.excess ?? excessOfScratch(kernel, capabilities);
   if (!excess) return chosen;
   const others = candidates.filter((other) => other !== kernel);
   if (others.length > 0) return chooseFitting(node, others, by);

@@ -1,13 +1,13 @@
 // One node of a graph on its own, with made-up operands: what the tuner tries kernels on.
+import { BoundKernel } from './bound-kernel.ts';
 import type { Device } from './device.ts';
 import type { ElementType } from './dtype.ts';
 import { encodeHalves, halfToFloat, storageBytes } from './dtype.ts';
 import { StamError } from './errors.ts';
 import type { AnyValue, GraphNode } from './graph.ts';
-import type { Kernel, Split } from './kernel.ts';
-import { kernelsOf } from './kernel.ts';
+import type { Kernel } from './kernel.ts';
+import { partOf } from './kernel.ts';
 import { valueBytes } from './plan.ts';
-import { packParams, paramsBinding } from './wgsl.ts';
 
 /** A kernel ready to be timed on a trial's operands. */
 export interface Contestant {
@@ -25,7 +25,7 @@ export class Trial {
   readonly #device: Device;
   readonly #node: GraphNode;
   readonly #buffers = new Map<string, GPUBuffer>();
-  readonly #own: GPUBuffer[] = [];
+  readonly #entered: BoundKernel[] = [];
   /** Of the work of the node, how much one run does: a part of a large problem tells as much as the whole. */
   readonly #fraction: number;
 
@@ -51,58 +51,22 @@ export class Trial {
     }
   }
 
-  /** Compiles a kernel and runs it once for its result. Throws shader, limit or device-lost. */
+  /** Compiles a kernel and runs it once for its result. Throws shader, limit, out-of-memory or device-lost. */
   async enter(kernel: Kernel): Promise<Contestant> {
-    const steps: ((pass: GPUComputePassEncoder) => void)[] = [];
-    const scratch = kernel.split && (await this.#scratch(kernel.split));
-    for (const one of kernelsOf(kernel)) steps.push(await this.#step(one, scratch));
+    const where = `trial of ${this.#node.name}`;
+    const bound = await BoundKernel.create(this.#device, kernel, where, (binding) => this.#buffer(binding));
+    this.#entered.push(bound);
     const dispatch = (pass: GPUComputePassEncoder) => {
-      for (const step of steps) step(pass);
+      bound.record(pass, (one) => partOf(one, this.#fraction).workgroups);
     };
     const hasTimestamps = this.#device.capabilities.features.has('timestamp-query');
     const time = () => (hasTimestamps ? timestamps : wallClock)(this.#device, dispatch);
     return { kernel, sample: await this.#sample(dispatch), time };
   }
 
-  /** The buffer for what the parts of a split kernel leave. */
-  async #scratch({ scratch, bytes }: Split): Promise<ReadonlyMap<string, GPUBuffer>> {
-    const where = `trial of ${this.#node.name}`;
-    const create = () => this.#device.memory.create(`trial ${scratch}`, 'staging', bytes, GPUBufferUsage.STORAGE);
-    const buffer = await this.#device.checked(where, create);
-    this.#own.push(buffer);
-    return new Map([[scratch, buffer]]);
-  }
-
-  /** One dispatch of a candidate. */
-  async #step(
-    kernel: Kernel,
-    scratch?: ReadonlyMap<string, GPUBuffer>,
-  ): Promise<(pass: GPUComputePassEncoder) => void> {
-    const { gpu, pipelines, memory } = this.#device;
-    const { pipeline, layout, bindings, params } = await pipelines.compile(kernel);
-    const bindGroup = await this.#device.checked(`trial of ${this.#node.name}`, () => {
-      const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
-      const uniforms = memory.create('trial params', 'staging', 256, usage);
-      this.#own.push(uniforms);
-      gpu.queue.writeBuffer(uniforms, 0, packParams(params, kernel.params));
-      return gpu.createBindGroup({
-        label: `stam: trial of ${this.#node.name}`,
-        layout,
-        entries: bindings.map(({ name, index }) => ({
-          binding: index,
-          resource: { buffer: name === paramsBinding ? uniforms : (scratch?.get(name) ?? this.#buffer(name)) },
-        })),
-      });
-    });
-    return (pass) => {
-      pass.setPipeline(pipeline);
-      pass.setBindGroup(0, bindGroup);
-      pass.dispatchWorkgroups(...this.#part(kernel));
-    };
-  }
-
   dispose(): void {
-    for (const buffer of [...this.#buffers.values(), ...this.#own]) this.#device.memory.destroy(buffer);
+    for (const bound of this.#entered) bound.dispose();
+    for (const buffer of this.#buffers.values()) this.#device.memory.destroy(buffer);
   }
 
   #buffer(binding: string): GPUBuffer {
@@ -112,14 +76,6 @@ export class Trial {
       where: this.#node.name,
       problem: `a kernel binds '${binding}', which is no tensor of it`,
     });
-  }
-
-  /** The first so many of the workgroups, along the outermost dimension: rows, or sequences; of what is split, all parts of them. */
-  #part({ workgroups: [x, y, z], split }: Kernel): [number, number, number] {
-    const part = (count: number) => Math.ceil(count * this.#fraction);
-    if (z > 1 && !split) return [x, y, part(z)];
-    if (y > 1) return [x, part(y), z];
-    return [part(x), y, z];
   }
 
   /** Poisons the output, runs once, and reads a piece from the beginning and one from near the end of what was computed. */

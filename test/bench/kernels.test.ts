@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { ceilingLines, kernelTables, unreachedText } from '../../bench/kernel-tables.ts';
 import type { KernelBenchOptions } from '../../bench/kernels.ts';
 import { measureKernels } from '../../bench/kernels.ts';
-import { partOf, problemsOf } from '../../bench/problems.ts';
+import { problemsOf } from '../../bench/problems.ts';
 import { rowsToCompare } from '../../bench/row-check.ts';
 import type { Device } from '../../engine/device.ts';
 import type { NodeCheck } from '../../engine/graph.ts';
@@ -246,11 +246,4 @@ test('rows are compared from the first to the last, at the edges of tiles and be
   for (const row of [0, 15, 16, 127, 128, 3071, 3072, 3151]) expect(compared).toContain(row);
   expect(compared.some((row) => row % 2 === 1 && row > 128 && row < 3000)).toBe(true);
   expect(compared.toSorted((a, b) => a - b)).toEqual(compared);
-});
-
-test('a part of a kernel is some of its workgroups along the outermost dimension', () => {
-  const kernel = (...workgroups: [number, number, number]) => ({ ...doubling('a'), workgroups });
-  expect(partOf(kernel(6, 5, 4), 0.5)).toEqual({ workgroups: [6, 5, 2], fraction: 0.5 });
-  expect(partOf(kernel(6, 5, 1), 0.5)).toEqual({ workgroups: [6, 3, 1], fraction: 0.6 });
-  expect(partOf(kernel(6, 1, 1), 0.01)).toEqual({ workgroups: [1, 1, 1], fraction: 1 / 6 });
 });

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Device } from '../../engine/device.ts';
 import { Graph } from '../../engine/graph.ts';
 import type { Kernel } from '../../engine/kernel.ts';
+import { partOf } from '../../engine/kernel.ts';
 import { createPlan } from '../../engine/plan.ts';
 import { Program } from '../../engine/program.ts';
 import { tune } from '../../engine/tuner.ts';
@@ -128,4 +129,12 @@ test('it runs, and the tuner tries it beside the others', async () => {
   const { problems } = await tune(device, graph);
   expect(problems[0].wrong).toEqual([]);
   expect(problems[0].tried.map(({ way }) => way).sort()).toEqual(['double split', 'double whole']);
+});
+
+test('a part of a kernel is some of its workgroups along the outermost dimension, which are not the parts of a split', () => {
+  const kernel = (...workgroups: [number, number, number]) => ({ ...doubling('a'), workgroups });
+  expect(partOf(kernel(6, 5, 4), 0.5)).toEqual({ workgroups: [6, 5, 2], fraction: 0.5 });
+  expect(partOf(kernel(6, 5, 1), 0.5)).toEqual({ workgroups: [6, 3, 1], fraction: 0.6 });
+  expect(partOf({ ...splitDoubling(), workgroups: [6, 5, 2] }, 0.5)).toEqual({ workgroups: [6, 3, 2], fraction: 0.6 });
+  expect(partOf(kernel(6, 1, 1), 0.01)).toEqual({ workgroups: [1, 1, 1], fraction: 1 / 6 });
 });
