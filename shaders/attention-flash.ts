@@ -27,13 +27,19 @@ export const flashTiles: readonly FlashTile[] = [
   { queries: 64, subgroups: 4, keys: 64 },
   { queries: 64, subgroups: 4, keys: 32 },
   { queries: 32, subgroups: 2, keys: 32 },
+  { queries: 128, subgroups: 8, keys: 16 },
   { queries: 32, subgroups: 2, keys: 16 },
 ];
 
 export const attentionFlash: AttentionFamily = (attention, capabilities) =>
   matricesOf(attention.storage, capabilities).flatMap((use) =>
-    flashTiles.flatMap((tile) => kernelOf(tile, use, attention, capabilities) ?? []),
+    tilesFor(attention).flatMap((tile) => kernelOf(tile, use, attention, capabilities) ?? []),
   );
+
+/** Wide heads leave the registers for few keys: of 96, Mesa's compiler for RDNA3 spills blocks of 32. */
+function tilesFor({ headQuads }: Attention): readonly FlashTile[] {
+  return headQuads > 16 ? flashTiles.toSorted((a, b) => a.keys - b.keys) : flashTiles;
+}
 
 /** Undefined where the shape of the matrices or the device's workgroup memory or invocations do not allow it. */
 function kernelOf(
