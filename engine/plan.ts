@@ -145,7 +145,7 @@ interface Chosen {
 type Texts = Map<string, Chosen>;
 
 function textOf(kernel: Kernel, capabilities: Capabilities, texts: Texts): Omit<Chosen, 'kernel'> {
-  const key = `${kernelLabel(kernel)} ${Object.values(kernel.constants)}`;
+  const key = `${kernelLabel(kernel)} ${JSON.stringify(kernel.constants)}`;
   const known = texts.get(key);
   if (known && isSameText(known.kernel, kernel)) return known;
   const resolved = resolveKernel(kernel);
