@@ -52,14 +52,11 @@ export function attention(graph: Graph, qkv: Value, { name, heads }: AttentionOp
   return output;
 }
 
-/** Tokens up to which whole rows of scores are thought to be worth their memory. */
-const mostWholeRows = 256;
-
 /** Every kernel that can run it on such a device, best guess first. */
 function kernels(capabilities: Capabilities, problem: Attention): Kernel[] {
   const { software } = capabilities.adapter;
-  const matrices =
-    problem.tokens <= mostWholeRows ? [attentionMatrix, attentionFlash] : [attentionFlash, attentionMatrix];
-  const families = software ? [attentionSubgroup, attentionTile] : [...matrices, attentionTile, attentionSubgroup];
+  const families = software
+    ? [attentionSubgroup, attentionTile]
+    : [attentionFlash, attentionMatrix, attentionTile, attentionSubgroup];
   return families.flatMap((family) => family(problem, capabilities));
 }

@@ -32,33 +32,43 @@ export interface MatrixTile {
   /** 16-byte chunks of k that are staged at a time: 4 are 32 of k in f16, 16 in f32. */
   readonly depthChunks?: 4 | 8;
   readonly buffers?: 1 | 2;
+  /** The prefetch distance: how many times that much is on its way from memory into registers. */
+  readonly prefetch?: 1 | 2;
   /** Whether the weights are staged, too, or come straight from memory. */
   readonly weights?: 'staged' | 'direct';
   /** Parts of K that are computed at the same time. */
   readonly splits?: 1 | 2;
-  /** Of the speed that the largest tile reaches where there is enough work: by operands' bytes for each multiplication, a guess. */
+  /** Of the speed that the fastest tile reaches where there is enough to do. */
   readonly speed: number;
 }
 
-/** From the most multiplications for each byte to the most workgroups; variants that only a GPU can judge behind them. */
+/**
+ * From the fastest where there is enough to do to those of the most workgroups; variants that only a GPU can judge behind them. Speeds are
+ * those of STAM's layers on an H200.
+ */
 export const matrixTiles: readonly MatrixTile[] = [
-  { rows: 128, columns: 256, subgroups: [2, 4], speed: 1 },
-  { rows: 256, columns: 128, subgroups: [4, 2], speed: 1 },
-  { rows: 128, columns: 128, subgroups: [2, 2], speed: 0.95 },
-  { rows: 128, columns: 128, subgroups: [2, 4], speed: 0.9 },
-  { rows: 128, columns: 64, subgroups: [2, 2], speed: 0.8 },
-  { rows: 128, columns: 128, subgroups: [2, 2], splits: 2, speed: 0.75 },
+  { rows: 128, columns: 128, subgroups: [2, 2], speed: 1 },
+  { rows: 128, columns: 256, subgroups: [2, 4], speed: 0.98 },
+  { rows: 256, columns: 128, subgroups: [4, 2], speed: 0.94 },
+  { rows: 128, columns: 128, subgroups: [2, 4], speed: 0.8 },
+  { rows: 64, columns: 128, subgroups: [1, 2], speed: 0.74 },
+  { rows: 128, columns: 64, subgroups: [2, 2], speed: 0.72 },
+  { rows: 128, columns: 128, subgroups: [2, 2], splits: 2, speed: 0.65 },
   { rows: 64, columns: 64, subgroups: [2, 2], speed: 0.6 },
-  { rows: 64, columns: 64, subgroups: [2, 2], splits: 2, speed: 0.45 },
+  { rows: 64, columns: 64, subgroups: [2, 2], splits: 2, speed: 0.4 },
   { rows: 32, columns: 64, subgroups: [1, 4], speed: 0.35 },
-  { rows: 32, columns: 64, subgroups: [1, 4], splits: 2, speed: 0.25 },
+  { rows: 32, columns: 64, subgroups: [1, 4], depthChunks: 8, splits: 2, speed: 0.42 },
+  { rows: 32, columns: 64, subgroups: [1, 4], splits: 2, speed: 0.3 },
   { rows: 16, columns: 64, subgroups: [1, 4], speed: 0.25 },
+  { rows: 128, columns: 256, subgroups: [2, 4], prefetch: 2, speed: 0.1 },
+  { rows: 256, columns: 128, subgroups: [4, 2], prefetch: 2, speed: 0.1 },
+  { rows: 128, columns: 128, subgroups: [2, 4], depthChunks: 8, speed: 0.1 },
+  { rows: 64, columns: 64, subgroups: [2, 2], depthChunks: 8, speed: 0.1 },
   { rows: 128, columns: 128, subgroups: [2, 2], buffers: 2, speed: 0.1 },
   { rows: 128, columns: 128, subgroups: [2, 4], buffers: 2, speed: 0.1 },
   { rows: 128, columns: 64, subgroups: [2, 2], buffers: 2, speed: 0.1 },
   { rows: 64, columns: 64, subgroups: [2, 2], buffers: 2, speed: 0.1 },
   { rows: 16, columns: 64, subgroups: [1, 4], buffers: 2, speed: 0.1 },
-  { rows: 128, columns: 128, subgroups: [2, 4], depthChunks: 8, speed: 0.1 },
   { rows: 128, columns: 128, subgroups: [2, 2], buffers: 2, weights: 'direct', speed: 0.1 },
   { rows: 64, columns: 64, subgroups: [2, 2], buffers: 2, weights: 'direct', speed: 0.1 },
 ];
@@ -79,7 +89,7 @@ export const matmulMatrix: MatmulFamily = (matmul, capabilities) =>
   matricesOf(matmul.storage, capabilities).flatMap((use, index) =>
     matrixTiles
       // of a shape that is not the likeliest only the tiles with which it could be the best
-      .filter(({ speed }) => index === 0 || speed >= 0.8)
+      .filter(({ speed }) => index === 0 || speed > 0.95)
       .flatMap((tile) => {
         const kernel = kernelOf(tile, use, matmul, capabilities);
         return kernel ? [{ kernel, rank: rank(tile, kernel) }] : [];
@@ -95,7 +105,7 @@ function kernelOf(tile: MatrixTile, use: MatrixUse, matmul: Matmul, capabilities
   if (!parts || parts.memory > limits.workgroupStorageBytes || parts.invocations > limits.workgroupInvocations) {
     return undefined;
   }
-  const { rows, columns, subgroups, depthChunks = 4, buffers = 1, weights = 'staged', splits = 1 } = tile;
+  const { rows, columns, subgroups, depthChunks = 4, buffers = 1, prefetch = 1, weights = 'staged', splits = 1 } = tile;
   const [across, down] = [Math.ceil(matmul.n / columns), Math.ceil(matmul.rows / rows)];
   // where there is enough to do, or little to split, adding up costs more than idle units
   const isWorthSplitting =
@@ -107,6 +117,7 @@ function kernelOf(tile: MatrixTile, use: MatrixUse, matmul: Matmul, capabilities
     `${rows}x${columns} by ${subgroups[0] * subgroups[1]}`,
     depthChunks === 8 ? 'deep' : '',
     buffers === 2 ? 'two buffers' : '',
+    prefetch === 2 ? 'prefetch 2' : '',
     weights === 'direct' ? 'direct' : '',
     splits === 2 ? 'split' : '',
     use.label,
@@ -139,6 +150,7 @@ function kernelOf(tile: MatrixTile, use: MatrixUse, matmul: Matmul, capabilities
       SUBGROUPS_ACROSS: subgroups[1],
       DEPTH_CHUNKS: depthChunks,
       BUFFERS: buffers,
+      PREFETCH: prefetch,
       WEIGHTS_STAGED: weights === 'staged' ? 1 : 0,
       ...parts.constants,
       ROW_CHUNKS: Math.ceil(matmul.k / use.constants.CHUNK),
@@ -182,6 +194,7 @@ function partition(
     subgroups: [down, across],
     depthChunks = 4,
     buffers = 1,
+    prefetch = 1,
     weights = 'staged',
     splits = 1,
   }: MatrixTile,
@@ -210,6 +223,9 @@ function partition(
   });
   const best = strips[0];
   if (!best) return undefined;
+  const leftSteps = Math.ceil(rows / stepRows);
+  const rightSteps = staged ? Math.ceil(columns / stepRows) : 0;
+  const stripRows = lanes / ((best.strip * n) / 8);
   return {
     invocations,
     memory: buffers * best.regions * best.regionRows * pitch * 16,
@@ -219,11 +235,14 @@ function partition(
       STEPS: (depthChunks * chunk) / k,
       // invocations side by side on every other row; where there are few, they take one row after another
       CARRIERS: invocations % (8 * depthChunks) === 0 ? 4 : 1,
-      LEFT_STEPS: Math.ceil(rows / stepRows),
-      RIGHT_STEPS: staged ? Math.ceil(columns / stepRows) : 0,
+      LEFT_STEPS: leftSteps,
+      RIGHT_STEPS: rightSteps,
+      LEFT_AHEAD: (prefetch - 1) * leftSteps,
+      RIGHT_AHEAD: (prefetch - 1) * rightSteps,
       REGION_ROWS: best.regionRows,
       STRIP: best.strip,
       STRIPS: pieceColumns / n / best.strip,
+      STRIP_STEPS: Math.ceil(m / stripRows),
     },
   };
 }

@@ -10,19 +10,21 @@
 //   ---------+--------------------------+------------------|
 //   2, 3     |                          |                  |
 //
-// Both operands are staged: DEPTH of k of all rows and all columns lie in workgroup memory, k-contiguous, while the next DEPTH are on
-// their way from memory into registers (software pipelining; there is no asynchronous copy in WGSL). With one buffer a turn has two
+// Both operands are staged: DEPTH of k of all rows and all columns lie in workgroup memory, k-contiguous, while the next PREFETCH DEPTHs
+// are on their way from memory into registers (software pipelining; there is no asynchronous copy in WGSL). With one buffer a turn has two
 // barriers and half the memory, with two buffers one barrier. Of a step of MATRIX_K the fragments of the left operand are held, those
 // of the right one walked, so that few are alive. WEIGHTS_STAGED = 0 reads the weights' fragments straight from memory instead.
 //
-// Two things decide its speed beside the tile. Rows are an odd number of chunks apart, so that the eight rows that a matrix load reads
+// Three things decide its speed beside the tile. Rows are an odd number of chunks apart, so that the eight rows that a matrix load reads
 // at once lie in different banks. And each fragment is loaded at a constant offset, with a constant stride, from an array of constant
 // length (a region), which WGSL's bounds checks can judge at compile time: of an offset or a stride that is computed the compiler makes
 // selects, and of one 16-byte load four of four bytes. So the only index that varies is that of a subgroup's regions, before the loop.
+// And what eight neighbours load lies in one or two lines of memory: with four, a quarter of the time on an H200 was the loads'.
 //
 // The tile is that of CUTLASS's and jeffbolznv/vk_cooperative_matrix_perf's kernels: register blocking, padding, prefetch. matmul-tile
 // is for devices without matrices, matmul-row for a handful of rows, which would leave most of a matrix empty.
-// Mesa's compiler for RDNA3, 128x128 by 4 subgroups: 32 multiplications, 48 loads and stores, 76 other instructions a turn (190 before).
+// An H200 reaches 253 TFLOP/s with 128x128 by 4 subgroups, 547 without staging, 598 in registers (bench/README.md).
+// Mesa's compiler for RDNA3, 128x128 by 4 subgroups: 32 multiplications, 48 loads and stores, 76 other instructions a turn.
 // Needs subgroup matrices and subgroups of exactly LANES invocations.
 // #import storage
 // #import left
@@ -48,6 +50,7 @@ const REGIONS = (TILE_ROWS + WEIGHTS_STAGED * TILE_COLUMNS) / REGION_ROWS;
 const BLOCK_COLUMN = 16 / CHUNK;                                        // chunks of a column of a block of weights
 const STRIP_PAIRS = STRIP * MATRIX_N / 8;                               // of quads, of a row of sums on their way out
 const STRIP_PITCH = STRIP_PAIRS * 2 + 1;
+const STRIP_ROWS = LANES / STRIP_PAIRS;                                 // of which all lanes of a subgroup finish one pair each
 
 alias Region = array<vec4u, REGION>;                                    // REGION_ROWS rows of the left operand, or columns of the right
 var<workgroup> memory: array<array<Region, REGIONS>, BUFFERS>;
@@ -84,43 +87,50 @@ fn main(
   let down = subgroup / SUBGROUPS_ACROSS;
   let across = subgroup % SUBGROUPS_ACROSS;
 
-  // What this invocation carries: a chunk of a row, and of each STEP_ROWS-th row after it. Eight neighbours take two chunks of every
-  // other row: whole sectors of memory, and different banks of workgroup memory.
-  let chunk = invocation % 2 + invocation / (2 * CARRIERS) % (DEPTH_CHUNKS / 2) * 2;
+  // What this invocation carries: a chunk of a row, and of each STEP_ROWS-th row after it. What eight neighbours load at once should lie
+  // in few lines of memory, and go to different banks of workgroup memory. So they take whole rows of the left operand, DEPTH_CHUNKS
+  // rows apart, and of the weights, where two chunks of a column lie together, those of every other column.
+  let left_chunk = invocation % DEPTH_CHUNKS;
+  let eighth = invocation / (8 * DEPTH_CHUNKS) * 8 + invocation % (8 * DEPTH_CHUNKS) / 8 + invocation % 8 / DEPTH_CHUNKS * DEPTH_CHUNKS;
+  let left_row = select(eighth, invocation / DEPTH_CHUNKS, CARRIERS == 1) % TILE_ROWS; // a low tile is carried by several
+  let left_slot = left_row % REGION_ROWS * TILE_PITCH + left_chunk;
+  let right_chunk = invocation % 2 + invocation / (2 * CARRIERS) % (DEPTH_CHUNKS / 2) * 2;
   let line = invocation / (CARRIERS * DEPTH_CHUNKS);
-  let row = line / 2 * 2 * CARRIERS + invocation / 2 % CARRIERS * 2 + line % 2;
-  let left_row = row % TILE_ROWS;                                       // a low tile is carried by several
-  let left_slot = left_row % REGION_ROWS * TILE_PITCH + chunk;
-  let right_slot = row % REGION_ROWS * TILE_PITCH + chunk;
+  let right_row = line / 2 * 2 * CARRIERS + invocation / 2 % CARRIERS * 2 + line % 2;
+  let right_slot = right_row % REGION_ROWS * TILE_PITCH + right_chunk;
   let first_k = workgroup.z * params.depth;
 
   var left_starts: array<u32, LEFT_STEPS>;
-  var next_left: array<vec4u, LEFT_STEPS>;
+  var next_left: array<vec4u, PREFETCH * LEFT_STEPS>;
   // #unroll
   for (var i = 0u; i < LEFT_STEPS; i++) {
     left_starts[i] = left_start(first_row + i * STEP_ROWS + left_row);
-    let value = left_at(left_starts[i], first_k / CHUNK + chunk);
+    let value = left_at(left_starts[i], first_k / CHUNK + left_chunk);
     memory[0][i * STEP_ROWS / REGION_ROWS + left_row / REGION_ROWS][i * STEP_ROWS % REGION_ROWS * TILE_PITCH + left_slot] = value;
   }
   var right_starts: array<u32, RIGHT_STEPS + 1>;
-  var next_right: array<vec4u, RIGHT_STEPS + 1>;
+  var next_right: array<vec4u, PREFETCH * RIGHT_STEPS + 1>;
   // #unroll
   for (var i = 0u; i < RIGHT_STEPS; i++) {
-    right_starts[i] = weight_start(first_column + i * STEP_ROWS + row, chunk);
+    right_starts[i] = weight_start(first_column + i * STEP_ROWS + right_row, right_chunk);
     let value = weight[right_starts[i] + first_k * BLOCK_COLUMN];
-    memory[0][RIGHT + i * STEP_ROWS / REGION_ROWS + row / REGION_ROWS][i * STEP_ROWS % REGION_ROWS * TILE_PITCH + right_slot] = value;
+    memory[0][RIGHT + i * STEP_ROWS / REGION_ROWS + right_row / REGION_ROWS][i * STEP_ROWS % REGION_ROWS * TILE_PITCH + right_slot] = value;
   }
+  // #unroll
+  for (var i = 0u; i < LEFT_AHEAD; i++) { next_left[i] = left_at(left_starts[i], (first_k + min(DEPTH, params.depth - DEPTH)) / CHUNK + left_chunk); }
+  // #unroll
+  for (var i = 0u; i < RIGHT_AHEAD; i++) { next_right[i] = weight[right_starts[i] + (first_k + min(DEPTH, params.depth - DEPTH)) * BLOCK_COLUMN]; }
   workgroupBarrier();
 
   var sums: array<SumMatrix, DOWN * ACROSS>;
   for (var k = 0u; k < params.depth; k += DEPTH) {
     let buffer = k / DEPTH % BUFFERS;
     let next_buffer = (k / DEPTH + 1) % BUFFERS;
-    let next = first_k + min(k + DEPTH, params.depth - DEPTH);          // the last turn carries its own tile again, in vain
+    let next = first_k + min(k + PREFETCH * DEPTH, params.depth - DEPTH); // the last turns carry the last tile again, in vain
     // #unroll
-    for (var i = 0u; i < LEFT_STEPS; i++) { next_left[i] = left_at(left_starts[i], next / CHUNK + chunk); }
+    for (var i = 0u; i < LEFT_STEPS; i++) { next_left[LEFT_AHEAD + i] = left_at(left_starts[i], next / CHUNK + left_chunk); }
     // #unroll
-    for (var i = 0u; i < RIGHT_STEPS; i++) { next_right[i] = weight[right_starts[i] + next * BLOCK_COLUMN]; }
+    for (var i = 0u; i < RIGHT_STEPS; i++) { next_right[RIGHT_AHEAD + i] = weight[right_starts[i] + next * BLOCK_COLUMN]; }
     // #unroll
     for (var step = 0u; step < STEPS; step++) {
       var left: array<LeftMatrix, DOWN>;
@@ -146,9 +156,13 @@ fn main(
     }
     // #unroll
     for (var i = 0u; i < RIGHT_STEPS; i++) {
-      memory[next_buffer][RIGHT + i * STEP_ROWS / REGION_ROWS + row / REGION_ROWS][i * STEP_ROWS % REGION_ROWS * TILE_PITCH + right_slot] = next_right[i];
+      memory[next_buffer][RIGHT + i * STEP_ROWS / REGION_ROWS + right_row / REGION_ROWS][i * STEP_ROWS % REGION_ROWS * TILE_PITCH + right_slot] = next_right[i];
     }
     workgroupBarrier();
+    // #unroll
+    for (var i = 0u; i < LEFT_AHEAD; i++) { next_left[i] = next_left[i + LEFT_STEPS]; }
+    // #unroll
+    for (var i = 0u; i < RIGHT_AHEAD; i++) { next_right[i] = next_right[i + RIGHT_STEPS]; }
   }
 // #import sums
 }

@@ -3,24 +3,24 @@ import type { MatmulFamily } from './matmul-family.ts';
 import { matmulParts } from './matmul-family.ts';
 import source from './matmul-tile.wgsl';
 
-/** Rows and columns of a workgroup, and rows of an invocation, which has eight columns; the largest first. */
+/** Rows and columns of a workgroup, and rows of an invocation, which has eight columns; the fastest first, as STAM's layers are on an H200. */
 const tiles = [
-  { rows: 128, columns: 128, laneRows: 8 },
   { rows: 128, columns: 64, laneRows: 8 },
+  { rows: 128, columns: 128, laneRows: 8 },
   { rows: 64, columns: 64, laneRows: 4 },
   { rows: 32, columns: 64, laneRows: 4 },
 ] as const;
 type Tile = (typeof tiles)[number];
 
-/** Workgroups that a large GPU holds a few times over: with fewer, its last round leaves too much of it idle. */
-const enoughWorkgroups = 512;
+/** Workgroups that a large GPU holds twice over: with fewer, its last round leaves too much of it idle. */
+const enoughWorkgroups = 256;
 
 export const matmulTile: MatmulFamily = (matmul, capabilities) => {
   const { rows, n } = matmul;
   const { label, ...parts } = matmulParts(matmul, capabilities);
   const grid = (tile: Tile): [number, number, number] => [Math.ceil(n / tile.columns), Math.ceil(rows / tile.rows), 1];
   const fills = (tile: Tile) => grid(tile)[0] * grid(tile)[1] >= enoughWorkgroups;
-  // the largest tile that fills a GPU, then the smaller ones; those too large come last, the least of them first
+  // the fastest tile that fills a GPU, then the others that do; those too large come last, the least of them first
   const ordered = [...tiles.filter(fills), ...tiles.filter((tile) => !fills(tile)).toReversed()];
   // a software adapter has no use for the family but where it lacks subgroups, and compiles large tiles for seconds
   const offered = capabilities.adapter.software ? tiles.slice(-1) : ordered;

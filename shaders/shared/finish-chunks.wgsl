@@ -5,10 +5,10 @@
 // #import residual
 
 /// pair counts pairs of quads of N
-fn finish_pair(row: u32, pair: u32, left: vec4f, right: vec4f, biases: array<vec4f, 2>) {
+fn finish_pair(row: u32, pair: u32, left: vec4f, right: vec4f, biases: array<vec4f, 2>, own_residual: ResidualPair) {
   if (row < params.rows && pair < N_QUADS / 2) {
-    let index = row * (N_QUADS / 2) + pair;
-    let residual = residual_pair(index);
-    output[index] = chunk_of(array(finished(row, pair * 2, left, biases[0], residual[0]), finished(row, pair * 2 + 1, right, biases[1], residual[1])));
+    let residual = residual_quads(own_residual);
+    output[row * (N_QUADS / 2) + pair] =
+      chunk_of(array(finished(row, pair * 2, left, biases[0], residual[0]), finished(row, pair * 2 + 1, right, biases[1], residual[1])));
   }
 }

@@ -5,9 +5,8 @@
 // #import residual
 
 /// row < M, column counts quads of N
-fn finish_with(row: u32, column: u32, sum: vec4f, own_bias: vec4f) {
-  let index = row * N_QUADS + column;
-  output[index] = store_result(finished(row, column, sum, own_bias, residual_at(index)));
+fn finish_with(row: u32, column: u32, sum: vec4f, own_bias: vec4f, residual: vec4f) {
+  output[row * N_QUADS + column] = store_result(finished(row, column, sum, own_bias, residual));
 }
 
-fn finish(row: u32, column: u32, sum: vec4f) { finish_with(row, column, sum, bias_at(column)); }
+fn finish(row: u32, column: u32, sum: vec4f) { finish_with(row, column, sum, bias_at(column), residual_at(row * N_QUADS + column)); }
