@@ -27,9 +27,9 @@ export class GpuMemory {
   }
 
   /** A buffer of `size` bytes, rounded up to a multiple of 16, the widest element of any kernel's binding. */
-  create(label: string, use: MemoryUse, size: number, usage: GPUBufferUsageFlags): GPUBuffer {
+  create(label: string, use: MemoryUse, size: number, usage: GPUBufferUsageFlags, mappedAtCreation = false): GPUBuffer {
     const rounded = Math.max(16, Math.ceil(size / 16) * 16);
-    const buffer = this.#gpu.createBuffer({ label: `stam: ${label}`, size: rounded, usage });
+    const buffer = this.#gpu.createBuffer({ label: `stam: ${label}`, size: rounded, usage, mappedAtCreation });
     this.#alive.set(buffer, { use, size: rounded });
     this.#bytes[use] += rounded;
     this.#peak = Math.max(this.#peak, this.#total());

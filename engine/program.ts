@@ -12,6 +12,8 @@ import type { Profiler } from './profiler.ts';
 import type { Outputs } from './read-back.ts';
 import { ReadBack } from './read-back.ts';
 import { Turns } from './turns.ts';
+import type { StagedLoads } from './upload.ts';
+import { hostLoads, isOnGpu, stagedBytes, Upload } from './upload.ts';
 import type { Weights } from './weights.ts';
 import { paramsBinding } from './wgsl.ts';
 
@@ -50,12 +52,19 @@ type Ready =
 /** Textures differ from run to run, so that the bind group of a kernel that reads one is made when it is recorded. */
 type BindGroupMaker = (textures: RunTextures) => GPUBindGroup;
 
+/**
+ * Windows of a plan that are submitted at a time, so that one computes while the next is recorded. Of a GPU's there are more: the last ones
+ * compute while the host copies the next run's inputs.
+ */
+const windowsInFlight = { gpu: 6, software: 2 } as const;
+
 /** Runs a plan, as often as one likes; what it needs of the device it holds. */
 export class Program {
   readonly plan: Plan;
   readonly #device: Device;
   readonly #buffers: GPUBuffer[] = [];
   readonly #outputs = new Map<string, GPUBuffer>();
+  readonly #upload: Upload;
   readonly #readBack: ReadBack;
   #slots: GPUBuffer[] = [];
   #steps: Ready[] = [];
@@ -66,6 +75,7 @@ export class Program {
   private constructor(device: Device, plan: Plan) {
     this.#device = device;
     this.plan = plan;
+    this.#upload = new Upload(device);
     this.#readBack = new ReadBack(device, plan);
   }
 
@@ -141,28 +151,31 @@ export class Program {
     const { gpu } = this.#device;
     let done = 0;
     const scopes: Promise<void>[] = [];
-    let before: Promise<void> = Promise.resolve();
-    let running = before;
-    for (const window of this.#windows()) {
-      await unlessAborted(before, signal, this.#disposal.signal); // one window computes while the next is recorded
-      const { accepted } = this.#device.scoped('run', () => {
-        for (const { command } of window) if (command.kind === 'load') this.#write(command, inputs[command.input]);
+    const computed: Promise<void>[] = [];
+    const inFlight = windowsInFlight[this.#device.capabilities.adapter.software ? 'software' : 'gpu'];
+    const windows = [...this.#windows(inputs)].map((steps) => ({ steps, loads: hostLoads(steps, inputs) }));
+    const largest = Math.max(0, ...windows.map(({ loads }) => stagedBytes(loads)));
+    for (const { steps, loads } of windows) {
+      const room = loads.size > 0 ? this.#upload.room(largest) : undefined;
+      await unlessAborted(Promise.all([computed.at(-inFlight), room]), signal, this.#disposal.signal);
+      this.#check(); // what is made after dispose() would stay
+      const { accepted } = this.#upload.submit(largest, loads, (staged) => {
         const encoder = gpu.createCommandEncoder({ label: 'stam' });
-        this.#record(encoder, window, { inputs, textures, profiler });
+        this.#record(encoder, steps, { inputs, staged, textures, profiler });
         gpu.queue.submit([encoder.finish()]);
       });
       scopes.push(accepted);
-      const flops = window.reduce((sum, { command }) => sum + (command.kind === 'dispatch' ? command.flops : 0), 0);
-      before = running;
-      running = Promise.all([before, accepted, this.#device.finished()]).then(() => {
+      const flops = steps.reduce((sum, { command }) => sum + (command.kind === 'dispatch' ? command.flops : 0), 0);
+      const running = Promise.all([computed.at(-1), accepted, this.#device.finished()]).then(() => {
         done += flops;
         onProgress?.(done, this.plan.flops);
       });
-      running.catch(() => undefined); // awaited in the next turn, or with the outputs
+      running.catch(() => undefined); // awaited in a later turn, or with the outputs
+      computed.push(running);
     }
     const accepted = Promise.all(scopes);
     accepted.catch(() => undefined); // `computed` tells it too
-    return { accepted, computed: running };
+    return { accepted, computed: computed.at(-1) ?? Promise.resolve() };
   }
 
   /**
@@ -204,6 +217,7 @@ export class Program {
   /** Frees the memory; runs that are not over reject with disposed. */
   dispose(): void {
     this.#disposal.abort(new StamError('disposed', { where: 'program', problem: 'it was disposed of' }));
+    this.#upload.dispose();
     this.#readBack.dispose();
     for (const buffer of this.#buffers) this.#device.memory.destroy(buffer);
     this.#buffers.length = 0;
@@ -277,15 +291,21 @@ export class Program {
     });
   }
 
-  /** Records commands. Loads are copies from inputs in GPU memory; the host's have been written already. */
+  /** Records commands. Loads are copies from inputs in GPU memory, or from where the host's are staged. */
   #record(
     encoder: GPUCommandEncoder,
     steps: readonly Ready[],
     {
       inputs,
+      staged,
       textures = {},
       profiler,
-    }: { inputs: RunInputs; textures?: RunTextures | undefined; profiler?: Profiler | undefined },
+    }: {
+      inputs: RunInputs;
+      staged?: StagedLoads;
+      textures?: RunTextures | undefined;
+      profiler?: Profiler | undefined;
+    },
   ): void {
     let pass: GPUComputePassEncoder | undefined;
     const leavePass = () => {
@@ -294,11 +314,11 @@ export class Program {
     };
     for (const step of steps) {
       if ('into' in step) {
-        const { input, offset, size } = step.command;
-        const source = inputs[input];
-        if (!isOnGpu(source)) continue;
         leavePass();
-        encoder.copyBufferToBuffer(source, offset, step.into, 0, size);
+        const { input, offset, size } = step.command;
+        const [source, onHost] = [inputs[input], staged?.get(step.command)];
+        if (onHost) encoder.copyBufferToBuffer(onHost.buffer, onHost.offset, step.into, 0, size);
+        else if (isOnGpu(source)) encoder.copyBufferToBuffer(source, offset, step.into, 0, size);
         continue;
       }
       if ('from' in step) {
@@ -318,25 +338,25 @@ export class Program {
   }
 
   /**
-   * Cuts the plan before each load, which the queue does between submissions, and where enough work has come together: a submission
-   * must not run into a driver's time limit.
+   * Cuts the plan before each load, so that the host copies an input while the GPU computes on the one before, where enough work has come
+   * together, since a submission must not run into a driver's time limit, and where no buffer would hold what comes from the host.
    */
-  *#windows(): Generator<readonly Ready[]> {
-    const limit = this.#device.capabilities.adapter.software ? 4e9 : 5e11;
+  *#windows(inputs: RunInputs): Generator<readonly Ready[]> {
+    const { adapter, limits } = this.#device.capabilities;
+    const enough = adapter.software ? 4e9 : 5e11;
     let window: Ready[] = [];
-    let flops = 0;
+    let [flops, staged] = [0, 0];
     for (const step of this.#steps) {
-      if (step.command.kind === 'load' && flops > 0) {
+      const bytes = stagedBytes(hostLoads([step], inputs));
+      const isLoad = step.command.kind === 'load';
+      if (flops >= enough || (isLoad && flops > 0) || staged + bytes > limits.bufferBytes) {
         yield window;
         window = [];
-        flops = 0;
+        [flops, staged] = [0, 0];
       }
       window.push(step);
       flops += step.command.kind === 'dispatch' ? step.command.flops : 0;
-      if (flops < limit) continue;
-      yield window;
-      window = [];
-      flops = 0;
+      staged += bytes;
     }
     if (window.length) yield window;
   }
@@ -359,11 +379,6 @@ export class Program {
       });
     }
   }
-
-  #write({ offset, size, slot }: Load, data: RunInput): void {
-    if (isOnGpu(data)) return;
-    this.#device.gpu.queue.writeBuffer(this.#slots[slot], 0, data.buffer, data.byteOffset + offset, size);
-  }
 }
 
 function viewOf(textures: RunTextures, { bindings }: Dispatch, binding: string): GPUTextureView | GPUExternalTexture {
@@ -378,10 +393,6 @@ function problemOf(input: RunInput): string | undefined {
   if (!isOnGpu(input)) return input.BYTES_PER_ELEMENT === 4 ? undefined : 'its elements do not take four bytes';
   if ((input.usage & GPUBufferUsage.COPY_SRC) === 0) return 'the buffer has no usage COPY_SRC';
   return input.mapState === 'unmapped' ? undefined : 'the buffer is mapped';
-}
-
-function isOnGpu(input: RunInput): input is GPUBuffer {
-  return !ArrayBuffer.isView(input);
 }
 
 function unknown(name: string, what: string, known: ReadonlyMap<string, unknown>): never {
