@@ -79,10 +79,12 @@ export function describeAdapter(info: GPUAdapterInfo): AdapterDescription {
 
 /** `mesa llvmpipe: Mesa 25 (software)`: a line that names the adapter. */
 export function formatAdapter(adapter: AdapterDescription): string {
-  const name = [adapter.vendor, adapter.description || adapter.device || adapter.architecture]
-    .filter(Boolean)
-    .join(' ');
-  return `${name || 'unnamed adapter'}${adapter.software ? ' (software)' : ''}`;
+  const { vendor, device, description, architecture, software } = adapter;
+  if (software)
+    return `${[vendor, description || device || architecture].filter(Boolean).join(' ') || 'unnamed adapter'} (software)`;
+  // Dawn on Vulkan describes the driver alone, and names the card as the device, its maker included
+  const maker = device.startsWith(vendor) ? '' : vendor;
+  return [maker, device, description || (device ? '' : architecture)].filter(Boolean).join(' ') || 'unnamed adapter';
 }
 
 /** `listed` are shapes of matrices that the adapter tells; devices of today tell none. */

@@ -60,7 +60,8 @@ export function wayOf({ name, tile }: Kernel): string {
   return tile === undefined ? name : `${name} ${tile}`;
 }
 
-const maxWorkgroupsPerDimension = 65535; // WebGPU's default limit, which every adapter has
+/** WebGPU's default limit, which every adapter has. */
+export const maxWorkgroupsPerDimension = 65535;
 
 /** Spreads `count` workgroups over x and y. The kernel counts them as `workgroup_id.x + workgroup_id.y * num_workgroups.x`. */
 export function linearGrid(count: number): [x: number, y: number, z: number] {

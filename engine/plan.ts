@@ -9,7 +9,7 @@ import type { Excess } from './footprint.ts';
 import { excessOf, footprintOf } from './footprint.ts';
 import type { AnyValue, Graph, GraphNode, Value } from './graph.ts';
 import type { Kernel } from './kernel.ts';
-import { kernelLabel, kernelsOf } from './kernel.ts';
+import { kernelLabel, kernelsOf, maxWorkgroupsPerDimension } from './kernel.ts';
 import { formatShape } from './shape.ts';
 import { SlotPlan } from './slots.ts';
 import type { ResolvedKernel } from './wgsl.ts';
@@ -176,7 +176,7 @@ function chooseFitting(
   const { capabilities, choose, texts } = by;
   const kernel = choose(node, candidates);
   const chosen = kernelsOf(kernel).map((one) => ({ ...textOf(one, capabilities, texts), kernel: one }));
-  const excess = chosen.find((one) => one.excess)?.excess ?? excessOfScratch(kernel, capabilities);
+  const excess = chosen.find((one) => one.excess)?.excess ?? excessOfSize(kernel, capabilities);
   if (!excess) return chosen;
   const others = candidates.filter((other) => other !== kernel);
   if (others.length > 0) return chooseFitting(node, others, by);
@@ -189,11 +189,15 @@ function chooseFitting(
   });
 }
 
-/** Whether the device has a buffer of the size that a kernel's partial results take. */
-export function excessOfScratch({ split }: Kernel, { limits }: Capabilities): Excess | undefined {
-  const given = Math.min(limits.storageBufferBindingBytes, limits.bufferBytes);
-  if (!split || split.bytes <= given) return undefined;
-  return { limit: 'maxStorageBufferBindingSize', needed: split.bytes, given };
+/** The limit that a kernel does not keep because its problem is large: the workgroups of a dimension, the buffer of its partial results. */
+export function excessOfSize(kernel: Kernel, { limits }: Capabilities): Excess | undefined {
+  const workgroups = Math.max(...kernelsOf(kernel).flatMap((one) => one.workgroups));
+  const bufferBytes = Math.min(limits.storageBufferBindingBytes, limits.bufferBytes);
+  const pairs: readonly Excess[] = [
+    { limit: 'maxComputeWorkgroupsPerDimension', needed: workgroups, given: maxWorkgroupsPerDimension },
+    { limit: 'maxStorageBufferBindingSize', needed: kernel.split?.bytes ?? 0, given: bufferBytes },
+  ];
+  return pairs.find(({ needed, given }) => needed > given);
 }
 
 /** The graph's weights, each in the layout that the kernels of such a device read. All plans for a device agree on it. */

@@ -45,16 +45,22 @@ export interface Tuning {
   readonly untried: number;
 }
 
+/** Of two problems of an operator, by how much one may cost more than the other for what is fastest at one to be it at the other, too. */
+const alike = 8;
+
 /**
- * Picks what a tuning found, or else what it found for the costliest problem of the operator, or else the best guess. Where that is no
- * candidate any more, it is the next fastest of those that were right.
+ * Picks what a tuning found, or else what it found for the operator's problem that costs most nearly as much, or else the best guess. Where
+ * that is no candidate any more, it is the next fastest of those that were right.
  */
 export function chooseTuned(tuning: Tuning | undefined): Choose {
   if (!tuning) return (_, candidates) => candidates[0];
   return (node, candidates) => {
     const ofOperator = tuning.problems.filter(({ operator }) => operator === node.operator);
     const problem = problemOf(node);
-    const known = ofOperator.find((one) => one.problem === problem) ?? ofOperator[0];
+    const distance = ({ flops }: TunedProblem) => Math.abs(Math.log(flops / node.flops));
+    const nearest = ofOperator.toSorted((a, b) => distance(a) - distance(b))[0];
+    const isAlike = nearest && distance(nearest) <= Math.log(alike);
+    const known = ofOperator.find((one) => one.problem === problem) ?? (isAlike ? nearest : undefined);
     if (!known) return candidates[0];
     const right = known.tried.map(({ way }) => way).filter((way) => !known.wrong.includes(way));
     for (const way of [known.way, ...right]) {

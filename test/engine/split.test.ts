@@ -111,6 +111,18 @@ test('a scratch buffer that the device cannot have makes the plan take another k
   expect(() => createPlan(graphOf([tooLarge]), defaultCapabilities)).toThrow(/maxStorageBufferBindingSize/);
 });
 
+test('a kernel of more workgroups than a dispatch may have is left to smaller problems, by the plan and by the tuner', async () => {
+  const tooMany: Kernel = { ...doubling('too many'), workgroups: [1, 65536, 1] };
+  const graph = graphOf([tooMany, doubling('whole')], 1);
+  const plan = createPlan(graph, defaultCapabilities);
+  expect(plan.commands.flatMap((command) => (command.kind === 'dispatch' ? [command.kernel.tile] : []))).toEqual([
+    'whole',
+  ]);
+  expect(() => createPlan(graphOf([tooMany]), defaultCapabilities)).toThrow(/maxComputeWorkgroupsPerDimension/);
+  const { problems } = await tune(device, graph);
+  expect(problems[0]).toMatchObject({ way: 'double whole', refused: [{ way: 'double too many' }] });
+});
+
 test('the two halves have to bind all tensors of the node', () => {
   const { split, ...half } = splitDoubling();
   expect(() => createPlan(graphOf([half]), defaultCapabilities)).toThrow(/name different tensors/);

@@ -76,13 +76,23 @@ test('where the winner is no candidate any more, the next fastest that was right
   const timed = (way: string, ms: number) => ({ way: `double ${way}`, ms, error: 0 });
   const graph = graphOf([doubling('a'), doubling('b'), doubling('c'), doubling('d')]);
   const tried = [timed('fastest', 1), timed('c', 2), timed('b', 3), timed('d', 4)];
-  const problem = { operator: 'double', problem: '', way: 'double fastest', tried, refused: [], flops: 1 };
+  const { flops } = graph.nodes[0];
+  const problem = { operator: 'double', problem: '', way: 'double fastest', tried, refused: [], flops };
   const tuning = (wrong: string[]) => ({ date: '', ms: 1, untried: 0, problems: [{ ...problem, wrong }] });
   expect(waysOf(graph, tuning([]))).toEqual(['c']);
   expect(waysOf(graph, tuning(['double c']))).toEqual(['b']);
   // of those that are left none was tried but wrong ones
   expect(waysOf(graph, tuning(['double b', 'double c', 'double d', 'double a']))).toEqual(['a']);
   expect(waysOf(graph, tuning(['double a', 'double b', 'double c', 'double d']))).toEqual(['a']);
+});
+
+test('what was fastest at a far larger problem is not taken for a small one', () => {
+  const graph = graphOf([doubling('guess'), doubling('large')]);
+  const [{ flops }] = graph.nodes;
+  const problem = { operator: 'double', problem: '', way: 'double large', tried: [], wrong: [], refused: [] };
+  const tuning = (times: number) => ({ date: '', ms: 1, untried: 1, problems: [{ ...problem, flops: flops * times }] });
+  expect(waysOf(graph, tuning(4))).toEqual(['large']);
+  expect(waysOf(graph, tuning(100))).toEqual(['guess']);
 });
 
 test('a kernel that leaves its output unwritten cannot win', async () => {
