@@ -12,7 +12,8 @@ import { framesPerPass, stamGraph } from './stam.ts';
 /** How numbers are stored: 'auto' is f16 on a GPU that computes with it, else f32. */
 export type DType = StorageType | 'auto';
 
-const defaultFramesPerPass = 16;
+/** Eight videos fill the largest GPU; a processor has nothing of it. */
+const defaultFramesPerPass = { gpu: 128, software: 16 } as const;
 
 /** The storage that 'auto' stands for on a device. Throws bad-input for another word. */
 export function chooseStorage(dtype: DType, { capabilities }: Device): StorageType {
@@ -62,8 +63,9 @@ export class Planner extends NetworkPlanner {
     device: Device,
     config: StamConfig,
     storage: StorageType,
-    { wanted = defaultFramesPerPass, selfCheck }: { wanted?: number | undefined; selfCheck?: SelfCheckOptions } = {},
+    { wanted: given, selfCheck }: { wanted?: number | undefined; selfCheck?: SelfCheckOptions } = {},
   ) {
+    const wanted = given ?? defaultFramesPerPass[device.capabilities.adapter.software ? 'software' : 'gpu'];
     expectCount('framesPerPass', wanted);
     super(device, storage, selfCheck);
     this.config = config;

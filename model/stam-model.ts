@@ -23,7 +23,10 @@ import { FrameStream } from './stream.ts';
 export type ModelInput = Float32Array<ArrayBuffer> | GPUBuffer | readonly DecodedFrames[];
 
 export interface StamModelOptions extends NetworkOptions {
-  /** Frames that go through the spatial transformer at a time; fewer take less memory, more fill a larger GPU. */
+  /**
+   * Frames that go through the spatial transformer at a time, of several videos perhaps: 128 on a GPU, 16 on a software adapter. Fewer take
+   * less memory, more fill a larger GPU.
+   */
   readonly framesPerPass?: number | undefined;
   /** S divided by the length to which the shorter side of decoded pictures is resized before they are cropped: 0.875, as infer.py has it. */
   readonly zoom?: number | undefined;
