@@ -34,7 +34,7 @@ export interface Measurement {
   readonly batch: number;
   /** Timed runs; each takes `batch` videos. */
   readonly runs: number;
-  /** Whole runs before the first timed one. With none, every pipeline is compiled all the same. */
+  /** Whole runs before the first timed one, at least; with any, for half a second at least. With none, every pipeline is compiled all the same. */
   readonly warmUps: number;
   readonly ceilings: UnitCeilings;
   /** Logits [classes] of the official code for one video of synthetic frames of seed 1, if these weights have any. */
@@ -46,6 +46,9 @@ export interface Measurement {
   /** Where tunings are kept; by default where this environment keeps such things. */
   readonly tuningStore?: TextStore | undefined;
 }
+
+/** A GPU that was idle takes so long to raise its clock: an H200 from 345 to 1980 MHz. */
+const leastWarmUpMs = 500;
 
 /** Loads, warms up, runs and checks. Also returns the times of single kernels, if the device can tell them. */
 export async function measure(
@@ -89,10 +92,13 @@ export async function measure(
     await runProfiled();
     times.push(performance.now() - start);
   }
-  const remaining = warmUps + runs - times.length;
-  times.push(...(await timeInTurn(remaining, () => stam.run(frames, { signal, onProgress }), check)));
+  const runInTurn = (count: number) => timeInTurn(count, () => stam.run(frames, { signal, onProgress }), check);
+  const warmUntil = performance.now() + (warmUps > 0 ? leastWarmUpMs : 0);
+  const warming: number[] = [];
+  while (warming.length < warmUps || performance.now() < warmUntil) warming.push(...(await runInTurn(warmUps)));
+  times.push(...(await runInTurn(runs - times.length)));
   if (!profileTimedRun && canProfile) await runProfiled();
-  const timed = times.slice(warmUps, warmUps + runs).map((ms) => ms / batch);
+  const timed = times.map((ms) => ms / batch);
   const { plan } = program;
   const { weightBytes } = stam;
   const peakBytes = device.memory.statistics().peak;
@@ -120,7 +126,7 @@ export async function measure(
     pipelines: device.pipelines.size - pipelinesBefore,
     tuneMs: stam.loadTimes.tuneMs,
     tuning: { origin: stam.tuning.origin, problems: stam.tuning.tuning?.problems ?? [] },
-    firstVideoMs: warmUpMs + times[0],
+    firstVideoMs: warmUpMs + [...warming, ...times][0],
     encodeMs,
     maxAbsError: error,
     kernels: kernelRows(timings, plan, measurement.ceilings),

@@ -22,6 +22,8 @@ export interface Bench {
 const slices = 32;
 /** Of one dispatch on a software adapter: its first run counts as a round, too. */
 const longMs = 20;
+/** A round that does not count is so many times as long, since between two passes the GPU waits for the host. */
+const rehearsal = 8;
 /** Of kernels that add to their output, so that half precision does not overflow before it is put back: each adds less than 16. */
 const maxAdditions = 512;
 
@@ -62,6 +64,10 @@ export class KernelTrial {
     return partOf(this.#kernel, this.#fraction).fraction;
   }
 
+  get #mostRepeats(): number {
+    return this.#bench.node.takesOver ? maxAdditions : maxRepeats;
+  }
+
   /** Runs a slice of the problem, by which a dispatch does so much of it from now on that it takes no longer than about `passMs`. */
   async fit(passMs: number): Promise<void> {
     const slice = partOf(this.#kernel, 1 / slices);
@@ -82,11 +88,10 @@ export class KernelTrial {
 
   /** Finds out how often to repeat the dispatch within a pass. */
   async calibrate(): Promise<void> {
-    const { timer, node } = this.#bench;
     if (this.times.length > 0) return;
-    const most = node.takesOver ? maxAdditions : maxRepeats;
     for (let tries = 0; tries < 8; tries++) {
-      const next = nextRepeats(await this.#run(this.repeats), this.repeats, timer.leastMs, most);
+      const ms = await this.#run(this.repeats);
+      const next = nextRepeats(ms, this.repeats, this.#bench.timer.leastMs, this.#mostRepeats);
       if (next === this.repeats) return;
       this.repeats = next;
     }
@@ -94,7 +99,7 @@ export class KernelTrial {
 
   /** A round that does not count. */
   async rehearse(): Promise<void> {
-    await this.#run(this.repeats);
+    await this.#run(Math.min(this.#mostRepeats, this.repeats * rehearsal));
   }
 
   /** One round. */

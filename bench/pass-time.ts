@@ -20,7 +20,7 @@ export class PassTimer {
   private constructor(device: Device) {
     this.#device = device;
     const hasTimestamps = device.capabilities.features.has('timestamp-query');
-    this.leastMs = hasTimestamps ? 2 : 20;
+    this.leastMs = hasTimestamps ? 4 : 20;
     if (!hasTimestamps) return;
     const [read, resolve] = [GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST, GPUBufferUsage.QUERY_RESOLVE];
     this.#queries = {

@@ -5,7 +5,7 @@ import { excessOf, footprintOf } from '../engine/footprint.ts';
 import type { Graph, GraphNode } from '../engine/graph.ts';
 import type { Kernel } from '../engine/kernel.ts';
 import { kernelLabel, kernelsOf } from '../engine/kernel.ts';
-import { excessOfScratch, valueBytes } from '../engine/plan.ts';
+import { excessOfSize, valueBytes } from '../engine/plan.ts';
 import { problemOf } from '../engine/tuned.ts';
 import { resolveKernel } from '../engine/wgsl.ts';
 
@@ -38,7 +38,7 @@ export function problemsOf(graphs: ReadonlyMap<string, Graph>, capabilities: Cap
 /** What the device's limits have against a kernel, if anything. Throws shader for a text that cannot be read. */
 export function excessFor(kernel: Kernel, capabilities: Capabilities): Excess | undefined {
   const excesses = kernelsOf(kernel).map((one) => excessOf(footprintOf(resolveKernel(one)), capabilities));
-  return excesses.find((excess) => excess !== undefined) ?? excessOfScratch(kernel, capabilities);
+  return excesses.find((excess) => excess !== undefined) ?? excessOfSize(kernel, capabilities);
 }
 
 /** The kernel that the rules choose: the first that keeps the device's limits. */
