@@ -1,5 +1,5 @@
-// A plan made ready on a device: pipelines compiled, memory taken, bind groups built. Running it makes no GPU object but the
-// command encoder.
+// A plan made ready on a device: pipelines compiled, memory taken, bind groups built. Once the buffers exist that take inputs and
+// outputs between host and GPU, running it makes no GPU object but command encoders.
 
 import { unlessAborted } from './abort.ts';
 import type { Device } from './device.ts';
