@@ -8,6 +8,7 @@ import type { MatrixShape } from './matrices.ts';
 import { listedShapes, matrixFeatures, probeMatrices } from './matrices.ts';
 import { GpuMemory } from './memory.ts';
 import { PipelineCache } from './pipeline-cache.ts';
+import { laneRegistersOf } from './registers.ts';
 
 /** Who the adapter is, as WebGPU tells it. */
 export interface AdapterDescription {
@@ -27,6 +28,8 @@ export interface Capabilities {
   readonly subgroupSize: number | undefined;
   /** Whether a kernel has that size only if it asks for it: by the feature subgroup-size-control. */
   readonly subgroupSizeVaries: boolean;
+  /** Registers of 32 bits that a lane has, as far as one can know: kernels that take more of them come after those that do not. */
+  readonly laneRegisters: number;
   /** Of the shapes of subgroup matrices that kernels know, those that the device multiplies. */
   readonly matrices: readonly MatrixShape[];
   readonly limits: {
@@ -91,10 +94,12 @@ export function formatAdapter(adapter: AdapterDescription): string {
 async function capabilitiesOf(device: GPUDevice, listed?: readonly MatrixShape[]): Promise<Capabilities> {
   const info = device.adapterInfo;
   const { limits } = device;
+  const adapter = describeAdapter(info);
   const capabilities: Capabilities = {
-    adapter: describeAdapter(info),
+    adapter,
     features: device.features,
     ...subgroupsOf(device.features, info),
+    laneRegisters: laneRegistersOf(adapter),
     matrices: await probeMatrices(device, listed),
     limits: {
       storageBufferBindingBytes: limits.maxStorageBufferBindingSize,
@@ -110,7 +115,10 @@ async function capabilitiesOf(device: GPUDevice, listed?: readonly MatrixShape[]
   return capabilities;
 }
 
-/** The subgroup size to count on. Where sizes vary and one can be asked for, that is 32, the most common one, or the nearest to it. */
+/**
+ * The subgroup size to count on. Where sizes vary and one can be asked for, that is 16, at which a lane of Intel's GPUs has twice the
+ * registers that it has at 32, or the nearest to it: 32 on AMD's.
+ */
 function subgroupsOf(
   features: ReadonlySet<string>,
   { subgroupMinSize: least, subgroupMaxSize: most }: GPUAdapterInfo,
@@ -118,7 +126,7 @@ function subgroupsOf(
   if (!features.has('subgroups')) return { subgroupSize: undefined, subgroupSizeVaries: false };
   if (least === most) return { subgroupSize: least, subgroupSizeVaries: false };
   const canAsk = features.has('subgroup-size-control');
-  return { subgroupSize: canAsk ? Math.min(Math.max(32, least), most) : undefined, subgroupSizeVaries: true };
+  return { subgroupSize: canAsk ? Math.min(Math.max(16, least), most) : undefined, subgroupSizeVaries: true };
 }
 
 /** The engine's side of a GPUDevice: its capabilities, pipelines and memory. Several programs may share one. */

@@ -74,7 +74,7 @@ export function excessOf(footprint: Footprint, { limits }: Capabilities): Excess
 }
 
 /** Sums and products of integers, in which `value` knows the names. Division is that of integers. */
-function evaluate(expression: string, value: (name: string) => number): number {
+export function evaluate(expression: string, value: (name: string) => number): number {
   const words = expression.match(/\d+u?|\w+|[-+*/%()]/g) ?? [];
   let at = 0;
   const factor = (): number => {

@@ -6,6 +6,7 @@ import { StamError } from './errors.ts';
 import type { Kernel } from './kernel.ts';
 import type { Layout } from './layout.ts';
 import { rowLayout } from './layout.ts';
+import { byRegisters } from './registers.ts';
 import type { Shape } from './shape.ts';
 import { elementCount, formatShape } from './shape.ts';
 
@@ -164,7 +165,10 @@ export class Graph {
   add(node: GraphNode): void {
     for (const value of Object.values(node.inputs)) this.#expectOwn(value);
     for (const value of Object.values(node.outputs)) this.#expectOwn(value, 'activation');
-    this.nodes.push(node);
+    this.nodes.push({
+      ...node,
+      candidates: (capabilities) => byRegisters(node.candidates(capabilities), capabilities),
+    });
   }
 
   /** Whether the activation of this module path is to be kept. */

@@ -4,6 +4,7 @@ import { StamError } from '../engine/errors.ts';
 import type { Graph, Value } from '../engine/graph.ts';
 import type { Kernel } from '../engine/kernel.ts';
 import type { Attention } from './attention-family.ts';
+import { attentionOuter } from './attention-outer.ts';
 import { attentionSubgroup } from './attention-subgroup.ts';
 import { attentionTile } from './attention-tile.ts';
 import { attentionRow } from './definitions.ts';
@@ -57,6 +58,6 @@ function kernels(capabilities: Capabilities, problem: Attention): Kernel[] {
   const { software } = capabilities.adapter;
   const families = software
     ? [attentionSubgroup, attentionTile]
-    : [attentionFlash, attentionMatrix, attentionTile, attentionSubgroup];
+    : [attentionFlash, attentionMatrix, attentionTile, attentionOuter, attentionSubgroup];
   return families.flatMap((family) => family(problem, capabilities));
 }

@@ -8,6 +8,7 @@ export const defaultCapabilities: Capabilities = {
   features: new Set(),
   subgroupSize: undefined,
   subgroupSizeVaries: false,
+  laneRegisters: 256,
   matrices: [],
   limits: {
     storageBufferBindingBytes: 128 * 2 ** 20,
