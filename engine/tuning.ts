@@ -5,6 +5,7 @@ import { expectOneOf } from './options.ts';
 import type { TextStore } from './text-store.ts';
 import { defaultTextStore } from './text-stores.ts';
 import type { TunedPass, TunedProblem, Tuning } from './tuned.ts';
+import { formatPass } from './tuned.ts';
 import type { TuneOptions } from './tuner.ts';
 import { version } from './version.ts';
 
@@ -104,13 +105,14 @@ async function textOf(store: TextStore | undefined, name: string): Promise<strin
   }
 }
 
-/** By which clock it was tuned, and for what there was no time. */
-function howText({ clock, untried, problems }: Tuning): string {
+/** By which clock it was tuned, for what there was no time, and what was found beside kernels. */
+function howText({ clock, untried, problems, pass }: Tuning): string {
   const unreached = problems.reduce((sum, one) => sum + one.unreached.length, 0);
   return [
     `, by ${clock}`,
     ...(untried ? [`; ${untried} cheaper problems take what their operator's costliest one got`] : []),
     ...(unreached ? [`; there was no time for ${unreached} candidates`] : []),
+    ...(pass ? [`; ${formatPass(pass)}`] : []),
   ].join('');
 }
 
