@@ -9,8 +9,12 @@ import type { RefusedKernel, TunedProblem } from './tuned.ts';
 import { problemOf } from './tuned.ts';
 
 export interface ContestOptions {
+  /** Milliseconds that this problem should take. */
+  readonly shareMs: number;
   /** Moment of the testbed's clock after which nothing more is begun, but for the best guess. */
   readonly until: number;
+  /** A run that takes no longer than so many milliseconds is not worth cutting. */
+  readonly shortMs: number;
   readonly rounds: number;
   /** A way that is not faster than the best guess by this factor does not displace it. */
   readonly margin: number;
@@ -39,15 +43,16 @@ export async function runContest(
   testbed: Testbed,
   node: GraphNode,
   before: readonly TunedProblem[],
-  { until, rounds, margin, signal }: ContestOptions,
+  options: ContestOptions,
 ): Promise<TunedProblem | undefined> {
+  const { until, rounds, margin, signal } = options;
   const all = node.candidates(testbed.capabilities);
   const promising = all.filter((kernel) => !isHopeless(node, wayOf(kernel), before));
   const candidates = promising.length > 0 ? promising : all;
   let winner: Kernel | undefined;
   const trial = await testbed.prepare(node);
   try {
-    const { entered, refused, unreached, fraction } = await enterAll(testbed, trial, candidates, until, signal);
+    const { entered, refused, unreached, fraction } = await enterAll(testbed, trial, candidates, options);
     if (entered.length === 0) {
       throw new StamError('unsupported', {
         where: node.name,
@@ -107,11 +112,11 @@ async function enterAll(
   testbed: Testbed,
   trial: Trial,
   candidates: readonly Kernel[],
-  until: number,
-  signal: AbortSignal | undefined,
+  { shareMs, until, shortMs, signal }: ContestOptions,
 ) {
   const begin = testbed.now();
   const enterUntil = begin + (until - begin) * enteringShare;
+  const mostMs = Math.max(shortMs, (shareMs * runningShare) / (2 * candidates.length));
   const entered: Entered[] = [];
   const refused: RefusedKernel[] = [];
   const unreached: Kernel[] = [];
@@ -119,10 +124,7 @@ async function enterAll(
   const enter = async (kernel: Kernel) => {
     try {
       const contestant = await trial.enter(kernel);
-      if (entered.length === 0) {
-        const mostMs = ((until - begin) * runningShare) / (2 * candidates.length);
-        fraction = await fractionWithin(mostMs, contestant);
-      }
+      if (entered.length === 0) fraction = await fractionWithin(mostMs, contestant);
       entered.push({ kernel, contestant, sample: await contestant.sample(fraction) });
     } catch (error) {
       if (!(error instanceof StamError && (error.code === 'shader' || error.code === 'limit'))) throw error;

@@ -49,7 +49,7 @@ export class DeviceTestbed implements Testbed {
     });
     let timeout: ReturnType<typeof setTimeout> | undefined;
     const timeIsUp = new Promise<void>((resolve) => {
-      timeout = setTimeout(resolve, ms);
+      timeout = setTimeout(resolve, Math.min(ms, longestTimeout));
     });
     await Promise.race([Promise.all(compiling), timeIsUp]);
     clearTimeout(timeout);
@@ -64,6 +64,9 @@ export class DeviceTestbed implements Testbed {
     this.#timer.dispose();
   }
 }
+
+/** A timer that is to wait longer does not wait at all. */
+const longestTimeout = 2 ** 31 - 1;
 
 const sampleBytes = 16384;
 

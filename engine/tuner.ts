@@ -21,7 +21,7 @@ export interface TuneOptions {
 
 /** What may be spent. */
 interface Budget {
-  /** Milliseconds after which nothing more is begun, but for what a best guess takes. */
+  /** Milliseconds after which nothing more is begun, but for what a best guess takes; on a software adapter, no further problem. */
   readonly ms: number;
   /** Of these, what is left for passes to choose from. */
   readonly passMs: number;
@@ -29,12 +29,14 @@ interface Budget {
   readonly rounds: number;
   /** A way that is not faster than the best guess by this factor does not displace it: timing is noisy. */
   readonly margin: number;
+  /** A run that takes no longer than so many milliseconds is not worth cutting: what is timed takes as long in any case. */
+  readonly shortMs: number;
 }
 
 const budgets: Readonly<Record<'software' | 'gpu', Budget>> = {
-  software: { ms: 30_000, passMs: 0, rounds: 3, margin: 0.9 },
+  software: { ms: 30_000, passMs: 0, rounds: 3, margin: 0.9, shortMs: 100 },
   // six seconds, with what is under way at the end
-  gpu: { ms: 5900, passMs: 1000, rounds: 5, margin: 0.97 },
+  gpu: { ms: 5900, passMs: 1000, rounds: 5, margin: 0.97, shortMs: 5 },
 };
 
 /**
@@ -63,9 +65,11 @@ export async function tune(
     onProgress?.(done, problems.length);
     const now = testbed.now();
     if (now > kernelsEnd) break;
-    const until = now + (kernelsEnd - now) * (left > 0 ? Math.min(1, flops / left) : 1);
+    const shareMs = (kernelsEnd - now) * (left > 0 ? Math.min(1, flops / left) : 1);
+    // a software adapter's compilers cannot be left behind: they would take the processors from what is timed next
+    const until = software ? Number.POSITIVE_INFINITY : now + shareMs;
     left -= flops;
-    const outcome = await runContest(testbed, node, known, { ...budget, until, signal });
+    const outcome = await runContest(testbed, node, known, { ...budget, shareMs, until, signal });
     if (outcome) known.push(outcome);
   }
   onProgress?.(problems.length, problems.length);
