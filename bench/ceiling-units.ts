@@ -1,13 +1,13 @@
 // What an adapter's other units can do at best: f16 arithmetic, workgroup memory, the way of bytes from the host, and what a dispatch costs
 // that computes nothing. Nothing is a fraction of these; they say what a kernel is up against.
 import type { Capabilities, Device } from '../engine/device.ts';
+import { median } from '../engine/median.ts';
+import { PassTimer } from '../engine/pass-timer.ts';
 import type { Form } from './ceiling.ts';
 import { kernelOf, rates } from './ceiling.ts';
 import dispatchSource from './ceiling-dispatch.wgsl';
 import halvesSource from './ceiling-halves.wgsl';
 import workgroupSource from './ceiling-workgroup.wgsl';
-import { median } from './median.ts';
-import { PassTimer } from './pass-time.ts';
 
 export interface OtherCeilings {
   /** Multiply-adds of f16 in GFLOP/s, counted as two; null without shader-f16. */

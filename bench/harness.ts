@@ -3,6 +3,7 @@ import type { Device } from '../engine/device.ts';
 import type { StorageType } from '../engine/dtype.ts';
 import { StamError } from '../engine/errors.ts';
 import { kernelLabel } from '../engine/kernel.ts';
+import { median } from '../engine/median.ts';
 import type { Plan } from '../engine/plan.ts';
 import type { Timing } from '../engine/profiler.ts';
 import { Profiler, summarize } from '../engine/profiler.ts';
@@ -20,7 +21,6 @@ import { checkLogits } from './check.ts';
 import { gmacsOf } from './gmacs.ts';
 import type { UnitCeilings } from './kernel-units.ts';
 import { arithmeticCeiling, arithmeticUnitOf, ceilingOf } from './kernel-units.ts';
-import { median } from './median.ts';
 import type { BenchRow, KernelRow } from './report.ts';
 import { timeInTurn } from './time-in-turn.ts';
 

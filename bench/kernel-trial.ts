@@ -1,12 +1,13 @@
 // One candidate of the kernel laboratory on the operands of its problem: compiled, run once for its result, and timed.
 import { unlessAborted } from '../engine/abort.ts';
 import { BoundKernel } from '../engine/bound-kernel.ts';
+import { maxRepeats, nextRepeats } from '../engine/clock.ts';
 import type { Device } from '../engine/device.ts';
 import type { GraphNode } from '../engine/graph.ts';
 import type { Kernel } from '../engine/kernel.ts';
 import { partOf } from '../engine/kernel.ts';
+import type { PassTimer } from '../engine/pass-timer.ts';
 import type { Operands } from './operands.ts';
-import { maxRepeats, nextRepeats, type PassTimer } from './pass-time.ts';
 import type { RowCheck, Verdict } from './row-check.ts';
 
 /** The objects that all candidates of a problem share. */
@@ -28,6 +29,9 @@ const rehearsal = 8;
 const maxAdditions = 512;
 
 type Workgroups = Kernel['workgroups'];
+
+/** What a timed pass takes at least, in milliseconds: longer than the tuner's, for these figures are compared between days. */
+const leastMs = ({ clock }: PassTimer) => Math.max(4, clock.leastMs);
 
 export class KernelTrial {
   /** Milliseconds of single dispatches, one for each timed pass. */
@@ -91,7 +95,7 @@ export class KernelTrial {
     if (this.times.length > 0) return;
     for (let tries = 0; tries < 8; tries++) {
       const ms = await this.#run(this.repeats);
-      const next = nextRepeats(ms, this.repeats, this.#bench.timer.leastMs, this.#mostRepeats);
+      const next = nextRepeats(ms, this.repeats, leastMs(this.#bench.timer), this.#mostRepeats);
       if (next === this.repeats) return;
       this.repeats = next;
     }

@@ -2,7 +2,7 @@
 import { formatNumber, formatTable } from '../cli/table.ts';
 import type { AdapterDescription } from '../engine/device.ts';
 import type { StorageType } from '../engine/dtype.ts';
-import { median } from './median.ts';
+import { median } from '../engine/median.ts';
 import type { PaperFigure } from './paper.ts';
 import { figureOf } from './paper.ts';
 

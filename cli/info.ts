@@ -4,7 +4,7 @@ import { formatAdapter } from '../engine/device.ts';
 import { kernelLabel } from '../engine/kernel.ts';
 import { systemAdapterNames } from '../engine/node-adapter.ts';
 import { defaultTextStore } from '../engine/text-stores.ts';
-import { chooseTuned, formatTuned } from '../engine/tuned.ts';
+import { formatTuned } from '../engine/tuned.ts';
 import { knownTuning } from '../engine/tuning.ts';
 import { version } from '../engine/version.ts';
 import { namedConfig } from '../model/config.ts';
@@ -30,7 +30,7 @@ export const info = defineCommand({
     const storage = chooseStorage('auto', device);
     const planner = new Planner(device, namedConfig('stam_16'), storage);
     const known = await knownTuning(capabilities, planner.use(1), await defaultTextStore());
-    planner.choose = chooseTuned(known.tuning);
+    planner.adopt(known.tuning);
     const plan = planner.plan(1);
     const chosen = new Map<string, { operator: string; kernel: string; calls: number }>();
     for (const command of plan.commands) {
@@ -48,6 +48,7 @@ export const info = defineCommand({
           : 'no shader-f16';
     const why = [
       `dtype ${storage}: ${reason}`,
+      `frames: ${planner.framesReason(1)}`,
       `kernels: ${known.origin}`,
       ...(known.tuning?.problems.map(formatTuned) ?? [rule(capabilities)]),
     ];

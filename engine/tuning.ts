@@ -4,9 +4,13 @@ import type { Graph } from './graph.ts';
 import { expectOneOf } from './options.ts';
 import type { TextStore } from './text-store.ts';
 import { defaultTextStore } from './text-stores.ts';
-import type { TunedProblem, Tuning } from './tuned.ts';
+import type { TunedPass, TunedProblem, Tuning } from './tuned.ts';
+import { formatPass } from './tuned.ts';
 import type { TuneOptions } from './tuner.ts';
 import { version } from './version.ts';
+
+/** What stored tunings look like: counted up when that changes, or what their numbers mean. */
+const format = 2;
 
 /**
  * The name of a device's tunings: everything on which they depend. A new driver (it stands in the adapter's description), other
@@ -16,6 +20,7 @@ export function tuningName({ adapter, features, subgroupSize }: Capabilities): s
   const { vendor, architecture, device, description } = adapter;
   return [
     version,
+    `tuning ${format}`,
     vendor,
     architecture,
     device,
@@ -58,9 +63,8 @@ export async function obtainTuning(device: Device, graph: Graph, options: Obtain
     const known = await knownTuning(device.capabilities, use, store);
     if (known.tuning || device.capabilities.adapter.software) return known;
   }
-  const { tune } = await import('./tuner.ts');
-  const tuning = await tune(device, graph, options);
-  let origin = `tuned now, in ${(tuning.ms / 1000).toFixed(1)} s${untriedText(tuning)}`;
+  const tuning = await tuneOn(device, graph, options);
+  let origin = `tuned now, in ${(tuning.ms / 1000).toFixed(1)} s${howText(tuning)}`;
   try {
     if (store) await store.write(storedName(device.capabilities, use), JSON.stringify(tuning));
     else origin += '; there is nowhere to keep it';
@@ -70,6 +74,16 @@ export async function obtainTuning(device: Device, graph: Graph, options: Obtain
   return { tuning, origin, ms: tuning.ms };
 }
 
+async function tuneOn(device: Device, graph: Graph, options: TuneOptions): Promise<Tuning> {
+  const [{ tune }, { DeviceTestbed }] = await Promise.all([import('./tuner.ts'), import('./trial.ts')]);
+  const testbed = await DeviceTestbed.create(device);
+  try {
+    return await tune(testbed, graph, options);
+  } finally {
+    testbed.dispose();
+  }
+}
+
 /** An earlier tuning, if there is one. Makes none. */
 export async function knownTuning(
   capabilities: Capabilities,
@@ -77,7 +91,7 @@ export async function knownTuning(
   store: TextStore | undefined,
 ): Promise<TuningOutcome> {
   const tuning = parseTuning(await textOf(store, storedName(capabilities, use)));
-  if (tuning) return { tuning, origin: `tuned ${tuning.date}${untriedText(tuning)}`, ms: 0 };
+  if (tuning) return { tuning, origin: `tuned ${tuning.date}${howText(tuning)}`, ms: 0 };
   const hint = capabilities.adapter.software ? '; a software adapter is tuned only when asked to, with full' : '';
   return { tuning: undefined, origin: `chosen by rule: not tuned yet${hint}`, ms: 0 };
 }
@@ -91,8 +105,15 @@ async function textOf(store: TextStore | undefined, name: string): Promise<strin
   }
 }
 
-function untriedText({ untried }: Tuning): string {
-  return untried ? `; ${untried} cheaper problems take what their operator's costliest one got` : '';
+/** By which clock it was tuned, for what there was no time, and what was found beside kernels. */
+function howText({ clock, untried, problems, pass }: Tuning): string {
+  const unreached = problems.reduce((sum, one) => sum + one.unreached.length, 0);
+  return [
+    `, by ${clock}`,
+    ...(untried ? [`; ${untried} cheaper problems take what their operator's costliest one got`] : []),
+    ...(unreached ? [`; there was no time for ${unreached} candidates`] : []),
+    ...(pass ? [`; ${formatPass(pass)}`] : []),
+  ].join('');
 }
 
 function storedName(capabilities: Capabilities, use: string): string {
@@ -104,9 +125,14 @@ function parseTuning(text: string | undefined): Tuning | undefined {
   if (text === undefined) return undefined;
   try {
     const tuning = JSON.parse(text) as Tuning;
-    const isProblem = ({ operator, problem, way, tried, wrong }: TunedProblem) =>
-      [operator, problem, way, ...tried.map((one) => one.way), ...wrong].every((word) => typeof word === 'string');
-    return Array.isArray(tuning.problems) && tuning.problems.every(isProblem) ? tuning : undefined;
+    const isProblem = ({ operator, problem, way, tried, wrong, unreached }: TunedProblem) =>
+      [operator, problem, way, ...tried.map((one) => one.way), ...wrong, ...unreached].every(
+        (word) => typeof word === 'string',
+      );
+    const isPass = ({ items, tried }: TunedPass) =>
+      [items, ...tried.map((one) => one.items)].every((count) => Number.isSafeInteger(count) && count > 0);
+    const isTuning = Array.isArray(tuning.problems) && tuning.problems.every(isProblem);
+    return isTuning && (!tuning.pass || isPass(tuning.pass)) ? tuning : undefined;
   } catch (error) {
     if (error instanceof SyntaxError || error instanceof TypeError) return undefined;
     throw error;

@@ -13,7 +13,6 @@ import type { Outputs } from '../engine/read-back.ts';
 import type { DroppedKernel, SelfCheckOptions } from '../engine/self-check.ts';
 import { elementCount } from '../engine/shape.ts';
 import type { TextStore } from '../engine/text-store.ts';
-import { chooseTuned } from '../engine/tuned.ts';
 import type { TuneMode, TuningOutcome } from '../engine/tuning.ts';
 import { obtainTuning } from '../engine/tuning.ts';
 import type { TensorSource } from '../engine/weights.ts';
@@ -121,9 +120,10 @@ export class Network {
     const { device } = planner;
     for (const notice of notices) onNotice?.(notice);
     const onTuned = (loaded: number, total: number) => onProgress?.({ stage: 'tune', loaded, total });
-    const tuningOptions = { mode, use: planner.use(videos), store, signal, onProgress: onTuned };
+    const subject = { use: planner.use(videos), passes: planner.passes(videos) };
+    const tuningOptions = { ...subject, mode, store, signal, onProgress: onTuned };
     const tuning = await unlessAborted(obtainTuning(device, planner.graph(videos), tuningOptions), signal);
-    planner.choose = chooseTuned(tuning.tuning);
+    planner.adopt(tuning.tuning);
     const chosen = performance.now();
     let compileMs = 0;
     // no AbortSignal.any(): what listens to such a signal stays in memory for as long as the app's own signal does

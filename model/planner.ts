@@ -3,17 +3,22 @@ import type { Device } from '../engine/device.ts';
 import type { StorageType } from '../engine/dtype.ts';
 import type { Graph } from '../engine/graph.ts';
 import { expectCount, expectOneOf } from '../engine/options.ts';
+import type { PassChoice } from '../engine/pass-size.ts';
 import type { Choose, Plan } from '../engine/plan.ts';
 import type { SelfCheckOptions } from '../engine/self-check.ts';
 import { SelfCheck } from '../engine/self-check.ts';
+import type { TunedPass, Tuning } from '../engine/tuned.ts';
+import { chooseTuned } from '../engine/tuned.ts';
 import type { StamConfig } from './config.ts';
-import { framesPerPass, stamGraph } from './stam.ts';
+import { framesPerPass, spatialGraph, stamGraph } from './stam.ts';
 
 /** How numbers are stored: 'auto' is f16 on a GPU that computes with it, else f32. */
 export type DType = StorageType | 'auto';
 
-/** Eight videos fill the largest GPU; a processor has nothing of it. */
-const defaultFramesPerPass = { gpu: 128, software: 16 } as const;
+/** Where nothing was measured: eight videos fill the largest GPU; a processor has nothing of it. */
+const framesByRule = { gpu: 128, software: 16 } as const;
+/** What is measured, as far as a device and a batch have room for it. */
+const framesToTry = [16, 32, 64, 128, 256] as const;
 
 /** The storage that 'auto' stands for on a device. Throws bad-input for another word. */
 export function chooseStorage(dtype: DType, { capabilities }: Device): StorageType {
@@ -26,8 +31,8 @@ export function chooseStorage(dtype: DType, { capabilities }: Device): StorageTy
 export abstract class NetworkPlanner {
   readonly device: Device;
   readonly storage: StorageType;
-  /** Left out, kernels are chosen by rule. */
-  choose: Choose | undefined;
+  /** Undefined: kernels are chosen by rule. */
+  protected choose: Choose | undefined;
   /** Which kernels are right on the device. */
   readonly selfCheck: SelfCheck;
 
@@ -39,6 +44,16 @@ export abstract class NetworkPlanner {
 
   /** Everything on which the shapes of a graph depend: the name under which its tuning is kept. */
   abstract use(videos: number): string;
+
+  /** The passes in which the network can run on V videos, where they are to be measured. */
+  passes(_videos: number): PassChoice | undefined {
+    return undefined;
+  }
+
+  /** Plans by what was measured from now on, or by rule. */
+  adopt(tuning: Tuning | undefined): void {
+    this.choose = chooseTuned(tuning);
+  }
 
   abstract graph(videos: number, keep?: (name: string) => boolean): Graph;
 
@@ -56,29 +71,73 @@ export abstract class NetworkPlanner {
 /** The plans of a STAM. */
 export class Planner extends NetworkPlanner {
   readonly config: StamConfig;
-  readonly #wanted: number;
+  readonly #given: number | undefined;
+  #measured: TunedPass | undefined;
 
-  /** `wanted` is how many frames are to go through the spatial transformer at a time. */
+  /** `wanted` is how many frames are to go through the spatial transformer at a time; left out, that is measured or a rule's. */
   constructor(
     device: Device,
     config: StamConfig,
     storage: StorageType,
-    { wanted: given, selfCheck }: { wanted?: number | undefined; selfCheck?: SelfCheckOptions } = {},
+    { wanted, selfCheck }: { wanted?: number | undefined; selfCheck?: SelfCheckOptions } = {},
   ) {
-    const wanted = given ?? defaultFramesPerPass[device.capabilities.adapter.software ? 'software' : 'gpu'];
-    expectCount('framesPerPass', wanted);
+    if (wanted !== undefined) expectCount('framesPerPass', wanted);
     super(device, storage, selfCheck);
     this.config = config;
-    this.#wanted = wanted;
+    this.#given = wanted;
   }
 
   use(videos: number): string {
-    return `stam ${JSON.stringify({ ...this.config, videos, storage: this.storage, framesPerPass: this.#wanted })}`;
+    const framesPerPass = this.#given ?? this.#byRule;
+    return `stam ${JSON.stringify({ ...this.config, videos, storage: this.storage, framesPerPass })}`;
   }
 
   graph(videos: number, keep?: (name: string) => boolean): Graph {
-    const { config, storage, device } = this;
-    const pass = framesPerPass(config, { videos, storage, wanted: this.#wanted }, device.capabilities);
-    return stamGraph(config, { videos, storage, framesPerPass: pass, keep });
+    const { config, storage } = this;
+    return stamGraph(config, { videos, storage, framesPerPass: this.#framesOf(videos, this.#wanted), keep });
+  }
+
+  override passes(videos: number): PassChoice | undefined {
+    if (this.#given !== undefined) return undefined;
+    const counts = [...new Set(framesToTry.map((wanted) => this.#framesOf(videos, wanted)))];
+    return { counts, graph: (count) => spatialGraph(this.config, this.storage, count) };
+  }
+
+  override adopt(tuning: Tuning | undefined): void {
+    super.adopt(tuning);
+    this.#measured = this.#given === undefined ? tuning?.pass : undefined;
+  }
+
+  /** `16 at a time (all there are); at most 128 by rule: ...`: how many frames go through the spatial transformer of V videos, and why. */
+  framesReason(videos: number): string {
+    const [frames, wanted] = [this.#framesOf(videos, this.#wanted), this.#wanted];
+    const all = frames === videos * this.config.frames ? ' (all there are)' : '';
+    const bound = frames < wanted && !all ? ' (no more fit a binding of this device)' : '';
+    return `${frames} at a time${all}${bound}; at most ${wanted} ${this.#reason}`;
+  }
+
+  get #reason(): string {
+    if (this.#given !== undefined) return 'as asked for';
+    if (this.#measured) return 'as measured';
+    const { software } = this.device.capabilities.adapter;
+    return `by rule: ${software ? 'a processor gains nothing by more' : 'eight videos fill the largest GPU'}`;
+  }
+
+  get #byRule(): number {
+    return framesByRule[this.device.capabilities.adapter.software ? 'software' : 'gpu'];
+  }
+
+  get #wanted(): number {
+    if (this.#given !== undefined) return this.#given;
+    if (!this.#measured) return this.#byRule;
+    const { items, tried } = this.#measured;
+    // where the largest pass won, a batch of more frames than were measured may gain by a larger one
+    return items === tried.at(-1)?.items ? Math.max(items, this.#byRule) : items;
+  }
+
+  /** Frames of a pass over V videos, if so many are wanted. */
+  #framesOf(videos: number, wanted: number): number {
+    const { config, storage } = this;
+    return framesPerPass(config, { videos, storage, wanted }, this.device.capabilities);
   }
 }

@@ -24,8 +24,8 @@ export type ModelInput = Float32Array<ArrayBuffer> | GPUBuffer | readonly Decode
 
 export interface StamModelOptions extends NetworkOptions {
   /**
-   * Frames that go through the spatial transformer at a time, of several videos perhaps: 128 on a GPU, 16 on a software adapter. Fewer take
-   * less memory, more fill a larger GPU.
+   * Frames that go through the spatial transformer at a time, of several videos perhaps. Fewer take less memory, more fill a larger GPU.
+   * Left out, a GPU that is tuned takes what is fastest for the batch that is loaded for; else 128 on a GPU, 16 on a software adapter.
    */
   readonly framesPerPass?: number | undefined;
   /** S divided by the length to which the shorter side of decoded pictures is resized before they are cropped: 0.875, as infer.py has it. */

@@ -36,13 +36,13 @@ export function stamGraph(config: StamConfig, { videos, storage, framesPerPass, 
   return graph;
 }
 
-/** The network's first part on one frame: `frames` [1, 3, S, S] in 0..1 -> `frame_features` [1, C]. */
-export function spatialGraph(config: StamConfig, storage: StorageType): Graph {
+/** The network's first part on some frames: `frames` [F, 3, S, S] in 0..1 -> `frame_features` [F, C]. */
+export function spatialGraph(config: StamConfig, storage: StorageType, count = 1): Graph {
   const graph = new Graph();
   const { imageSize, channels } = config;
-  const features = graph.activation('frame_features', [1, channels], storage);
-  const frames = graph.input('frames', [1, 3, imageSize, imageSize], 'f32');
-  spatialTransformer(graph, config, frames, { features, storage, part: { start: 0, of: 1 } });
+  const features = graph.activation('frame_features', [count, channels], storage);
+  const frames = graph.input('frames', [count, 3, imageSize, imageSize], 'f32');
+  spatialTransformer(graph, config, frames, { features, storage, part: { start: 0, of: count } });
   graph.keep('frame_features', features);
   return graph;
 }

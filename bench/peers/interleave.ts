@@ -1,7 +1,7 @@
 // Two programs in turn, on the same adapter: ours, theirs, ours, theirs. What slows the machine down for a while slows both.
 import { StamError } from '../../engine/errors.ts';
+import { median } from '../../engine/median.ts';
 import { checkLogits } from '../check.ts';
-import { median } from '../median.ts';
 import type { Driver } from './driver.ts';
 import { findLibrary } from './driver.ts';
 import type { Program } from './program.ts';

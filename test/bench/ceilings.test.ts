@@ -4,7 +4,7 @@ import { kernelOf } from '../../bench/ceiling.ts';
 import { matrixForms, matrixGflops, measureMatrices } from '../../bench/ceiling-matrix.ts';
 import { halvesForms, idleForm, measureOthers, workgroupForms } from '../../bench/ceiling-units.ts';
 import { arithmeticCeiling, ceilingOf, unitOf } from '../../bench/kernel-units.ts';
-import { nextRepeats } from '../../bench/pass-time.ts';
+import { nextRepeats } from '../../engine/clock.ts';
 import type { Device } from '../../engine/device.ts';
 import { excessOf, footprintOf } from '../../engine/footprint.ts';
 import { matrixShapes } from '../../engine/matrices.ts';

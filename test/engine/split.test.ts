@@ -6,12 +6,12 @@ import type { Kernel } from '../../engine/kernel.ts';
 import { partOf } from '../../engine/kernel.ts';
 import { createPlan } from '../../engine/plan.ts';
 import { Program } from '../../engine/program.ts';
-import { tune } from '../../engine/tuner.ts';
 import { Weights } from '../../engine/weights.ts';
 import { defaultCapabilities } from '../capabilities.ts';
 import { openTestDevice } from '../device.ts';
 import { doubling, rows } from './doubling.ts';
 import { tensorSource } from './small-program.ts';
+import { tuneDevice } from './tune-device.ts';
 
 let device: Device;
 beforeAll(async () => {
@@ -119,7 +119,7 @@ test('a kernel of more workgroups than a dispatch may have is left to smaller pr
     'whole',
   ]);
   expect(() => createPlan(graphOf([tooMany]), defaultCapabilities)).toThrow(/maxComputeWorkgroupsPerDimension/);
-  const { problems } = await tune(device, graph);
+  const { problems } = await tuneDevice(device, graph);
   expect(problems[0]).toMatchObject({ way: 'double whole', refused: [{ way: 'double too many' }] });
 });
 
@@ -138,7 +138,7 @@ test('it runs, and the tuner tries it beside the others', async () => {
   expect((await program.run({ input })).get('result')).toEqual(input.map((x) => 4 * x));
   program.dispose();
   weights.dispose();
-  const { problems } = await tune(device, graph);
+  const { problems } = await tuneDevice(device, graph);
   expect(problems[0].wrong).toEqual([]);
   expect(problems[0].tried.map(({ way }) => way).sort()).toEqual(['double split', 'double whole']);
 });

@@ -69,7 +69,7 @@ test('a tuned model gives the same logits, says what it chose, and the next load
   };
   const stages: string[] = [];
   const tuned = await load({ tune: 'full', tuningStore, onProgress: ({ stage }) => stages.push(stage) });
-  expect(tuned.tuning.tuning?.problems.length).toBeGreaterThan(3);
+  expect(tuned.tuning.tuning?.problems.length).toBeGreaterThan(0);
   expect(tuned.tuning.origin).toMatch(/^tuned now, in/);
   expect(tuned.loadTimes.tuneMs).toBeGreaterThan(0);
   expect(stages).toContain('tune');

@@ -1,12 +1,13 @@
 // The time of a pass of dispatches: by the GPU's own clock where the device has timestamp-query, else by that of the host.
-import type { Device } from '../engine/device.ts';
+import type { Stamps } from './clock.ts';
+import { Clock } from './clock.ts';
+import type { Device } from './device.ts';
 
 export type RecordDispatch = (pass: GPUComputePassEncoder) => void;
 
 /** Times passes, one after another, with the same few objects. */
 export class PassTimer {
-  /** What a timed pass should take at least, in milliseconds: timestamps may be rounded to 65.5 us, the host's clock counts a submission. */
-  readonly leastMs: number;
+  readonly clock: Clock;
   readonly #device: Device;
   readonly #queries:
     | { readonly set: GPUQuerySet; readonly resolved: GPUBuffer; readonly staging: GPUBuffer }
@@ -20,7 +21,7 @@ export class PassTimer {
   private constructor(device: Device) {
     this.#device = device;
     const hasTimestamps = device.capabilities.features.has('timestamp-query');
-    this.leastMs = hasTimestamps ? 4 : 20;
+    this.clock = new Clock(hasTimestamps ? 'timestamps' : 'wall clock');
     if (!hasTimestamps) return;
     const [read, resolve] = [GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST, GPUBufferUsage.QUERY_RESOLVE];
     this.#queries = {
@@ -39,9 +40,24 @@ export class PassTimer {
     repeats: number,
     before?: (encoder: GPUCommandEncoder) => void,
   ): Promise<number> {
+    return this.clock.between(await this.#stamps(dispatch, repeats, before));
+  }
+
+  dispose(): void {
+    if (!this.#queries) return;
+    const { set, resolved, staging } = this.#queries;
+    for (const buffer of [resolved, staging]) this.#device.memory.destroy(buffer);
+    set.destroy();
+  }
+
+  async #stamps(
+    dispatch: RecordDispatch,
+    repeats: number,
+    before?: (encoder: GPUCommandEncoder) => void,
+  ): Promise<Stamps> {
     const { gpu } = this.#device;
     const queries = this.#queries;
-    const begin = performance.now();
+    const begin = hostNs();
     const { accepted } = this.#device.scoped('timed pass', () => {
       const encoder = gpu.createCommandEncoder({ label: 'stam: timed pass' });
       before?.(encoder);
@@ -62,29 +78,13 @@ export class PassTimer {
     await accepted;
     if (!queries) {
       await this.#device.finished();
-      return performance.now() - begin;
+      return { begin, end: hostNs() };
     }
     const [first, last] = new BigUint64Array(await this.#device.read('timed pass', queries.staging));
-    return last > first ? Number(last - first) / 1e6 : 0;
-  }
-
-  dispose(): void {
-    if (!this.#queries) return;
-    const { set, resolved, staging } = this.#queries;
-    for (const buffer of [resolved, staging]) this.#device.memory.destroy(buffer);
-    set.destroy();
+    return { begin: first, end: last };
   }
 }
 
-/** The most dispatches of one pass. */
-export const maxRepeats = 1024;
-
-/**
- * How many dispatches make a pass of `leastMs`, if one took `ms` out of a pass of `repeats`: never fewer than before, at most eight times as
- * many, since a short pass tells little.
- */
-export function nextRepeats(ms: number, repeats: number, leastMs: number, most = maxRepeats): number {
-  if (ms >= leastMs) return repeats;
-  const wanted = ms > 0 ? Math.ceil((repeats * leastMs * 1.1) / ms) : Number.POSITIVE_INFINITY;
-  return Math.min(most, Math.max(repeats, Math.min(wanted, repeats * 8)));
+function hostNs(): bigint {
+  return BigInt(Math.round(performance.now() * 1e6));
 }
