@@ -7,13 +7,14 @@ import { callingGpu } from './error-scopes.ts';
 import { StamError, throwIfAborted } from './errors.ts';
 import { ParamsArena } from './params-arena.ts';
 import type { CompiledKernel } from './pipeline-cache.ts';
-import type { Copy, Dispatch, Load, Place, Plan } from './plan.ts';
+import type { Dispatch, Place, Plan } from './plan.ts';
 import type { Profiler } from './profiler.ts';
 import type { Outputs } from './read-back.ts';
-import { ReadBack } from './read-back.ts';
+import { ReadBack, Reading } from './read-back.ts';
+import type { RunTextures, Step, Window } from './steps.ts';
+import { bindGroupOf, cutIntoWindows, recordSteps } from './steps.ts';
 import { Turns } from './turns.ts';
-import type { StagedLoads } from './upload.ts';
-import { hostLoads, isOnGpu, stagedBytes, Upload } from './upload.ts';
+import { isOnGpu, sourceIn, stagedBytes, Upload } from './upload.ts';
 import type { Weights } from './weights.ts';
 import { paramsBinding } from './wgsl.ts';
 
@@ -26,6 +27,8 @@ export interface RunOptions {
   readonly profiler?: Profiler | undefined;
   /** What the plan reads beside its inputs. */
   readonly textures?: RunTextures | undefined;
+  /** Records what is to run behind the plan's own commands, in the last submission. */
+  readonly afterwards?: ((encoder: GPUCommandEncoder) => void) | undefined;
 }
 
 /**
@@ -35,28 +38,24 @@ export type RunInput = GPUBuffer | Float32Array<ArrayBuffer> | Uint32Array<Array
 /** The inputs of a run, by name. */
 export type RunInputs = Readonly<Record<string, RunInput>>;
 
-/** Textures that a plan reads, by name. */
-export type RunTextures = Readonly<Record<string, GPUTexture | GPUExternalTexture>>;
-
 /** Settles when WebGPU has looked at what was submitted, and when that has run; both reject with what WebGPU refuses. */
 export interface Execution {
   readonly accepted: Promise<unknown>;
   readonly computed: Promise<void>;
 }
 
-type Ready =
-  | { readonly command: Load; readonly into: GPUBuffer }
-  | { readonly command: Dispatch; readonly pipeline: GPUComputePipeline; readonly bindGroup: BindGroupMaker }
-  | { readonly command: Copy; readonly from: GPUBuffer; readonly to: GPUBuffer };
-
-/** Textures differ from run to run, so that the bind group of a kernel that reads one is made when it is recorded. */
-type BindGroupMaker = (textures: RunTextures) => GPUBindGroup;
-
 /**
  * Windows of a plan that are submitted at a time, so that one computes while the next is recorded. Of a GPU's there are more: the last ones
  * compute while the host copies the next run's inputs.
  */
 const windowsInFlight = { gpu: 6, software: 2 } as const;
+
+/** A plan cut into submissions. */
+interface Windows {
+  readonly windows: readonly Window[];
+  /** Of a buffer that stages what any of them takes from the host. */
+  readonly stagingBytes: number;
+}
 
 /** Runs a plan, as often as one likes; what it needs of the device it holds. */
 export class Program {
@@ -67,7 +66,9 @@ export class Program {
   readonly #upload: Upload;
   readonly #readBack: ReadBack;
   #slots: GPUBuffer[] = [];
-  #steps: Ready[] = [];
+  #steps: readonly Step[] = [];
+  /** By the inputs that the host holds: which those are decides where the plan is cut. */
+  readonly #windows = new Map<string, Windows>();
   /** Of those who want something computed: all have the same memory. */
   readonly #turns = new Turns();
   readonly #disposal = new AbortController();
@@ -110,7 +111,7 @@ export class Program {
   encode(encoder: GPUCommandEncoder, inputs: Readonly<Record<string, GPUBuffer>>, textures: RunTextures = {}): void {
     this.#check();
     this.#checkInputs(inputs, ({ size }, planned) => size >= planned);
-    callingGpu('encode', () => this.#record(encoder, this.#steps, { inputs, textures }));
+    callingGpu('encode', () => recordSteps(encoder, this.#steps, { sourceOf: sourceIn(inputs), textures }));
   }
 
   /** submit(), and then the outputs. Runs may overlap: they are submitted in turn, and read `inputs` then. */
@@ -119,16 +120,21 @@ export class Program {
   }
 
   /**
-   * execute(), then a copy of the outputs. Settles when all is submitted; `outputs` settle when they are back: dense row-major float32.
+   * execute(), and a copy of the outputs. Settles when all is submitted; `outputs` settle when they are back: dense row-major float32.
    * Nobody has to wait for them.
    */
   async submit(inputs: RunInputs, options: RunOptions = {}): Promise<{ readonly outputs: Promise<Outputs> }> {
     return await this.#inTurn(async () => {
-      const { computed } = await this.#execute(inputs, options);
-      const { staging, accepted } = this.#readBack.copy((name) => this.output(name));
-      const outputs = this.#read(staging, Promise.all([computed, accepted]), options.signal);
-      outputs.catch(() => undefined);
-      return { outputs };
+      const reading = new Reading(this.#device, this.plan, this.#readBack);
+      try {
+        const { computed } = await this.#execute(inputs, options, reading);
+        const outputs = this.#read(reading, computed, options.signal);
+        outputs.catch(() => undefined);
+        return { outputs };
+      } catch (error) {
+        reading.release();
+        throw error;
+      }
     }, options.signal);
   }
 
@@ -142,7 +148,8 @@ export class Program {
     return this.#inTurn(() => this.#execute(inputs, options), options.signal);
   }
 
-  async #execute(inputs: RunInputs, { signal, onProgress, profiler, textures }: RunOptions): Promise<Execution> {
+  async #execute(inputs: RunInputs, options: RunOptions, reading?: Reading): Promise<Execution> {
+    const { signal, onProgress, profiler, textures, afterwards } = options;
     this.#check();
     throwIfAborted(signal);
     this.#checkInputs(inputs, (input, planned) =>
@@ -153,19 +160,23 @@ export class Program {
     const scopes: Promise<void>[] = [];
     const computed: Promise<void>[] = [];
     const inFlight = windowsInFlight[this.#device.capabilities.adapter.software ? 'software' : 'gpu'];
-    const windows = [...this.#windows(inputs)].map((steps) => ({ steps, loads: hostLoads(steps, inputs) }));
-    const largest = Math.max(0, ...windows.map(({ loads }) => stagedBytes(loads)));
-    for (const { steps, loads } of windows) {
-      const room = loads.size > 0 ? this.#upload.room(largest) : undefined;
+    const { windows, stagingBytes } = this.#windowsFor(inputs);
+    for (const window of windows) {
+      const { steps, flops, hostLoads } = window;
+      const room = hostLoads.size > 0 ? this.#upload.room(stagingBytes) : undefined;
       await unlessAborted(Promise.all([computed.at(-inFlight), room]), signal, this.#disposal.signal);
       this.#check(); // what is made after dispose() would stay
-      const { accepted } = this.#upload.submit(largest, loads, (staged) => {
+      throwIfAborted(signal); // what `afterwards` writes to may be another run's by now
+      const isLast = window === windows.at(-1);
+      const { accepted } = this.#upload.submit(stagingBytes, hostLoads, inputs, (sourceOf) => {
         const encoder = gpu.createCommandEncoder({ label: 'stam' });
-        this.#record(encoder, steps, { inputs, staged, textures, profiler });
+        recordSteps(encoder, steps, { sourceOf, textures, profiler });
+        if (isLast) afterwards?.(encoder);
+        if (isLast) reading?.record(encoder, (name) => this.output(name));
         gpu.queue.submit([encoder.finish()]);
+        if (isLast) reading?.map();
       });
       scopes.push(accepted);
-      const flops = steps.reduce((sum, { command }) => sum + (command.kind === 'dispatch' ? command.flops : 0), 0);
       const running = Promise.all([computed.at(-1), accepted, this.#device.finished()]).then(() => {
         done += flops;
         onProgress?.(done, this.plan.flops);
@@ -197,7 +208,7 @@ export class Program {
         if (!('pipeline' in step) || seen.has(step.pipeline)) continue;
         seen.add(step.pipeline);
         pass.setPipeline(step.pipeline);
-        pass.setBindGroup(0, step.bindGroup({}));
+        pass.setBindGroup(0, bindGroupOf(step, {}));
         pass.dispatchWorkgroups(1);
       }
       pass.end();
@@ -227,16 +238,13 @@ export class Program {
     return this.#turns.take(work, signal, this.#disposal.signal);
   }
 
-  /** The outputs in a staging buffer once they are `copied`. Gives the buffer back. */
-  async #read(staging: GPUBuffer, copied: Promise<unknown>, signal: AbortSignal | undefined): Promise<Outputs> {
-    let isRead = false;
+  /** The outputs once they are computed. Gives the buffer back. */
+  async #read(reading: Reading, computed: Promise<void>, signal: AbortSignal | undefined): Promise<Outputs> {
     try {
-      const reading = copied.then(() => this.#readBack.read(staging));
-      const outputs = await unlessAborted(reading, signal, this.#disposal.signal);
-      isRead = true;
-      return outputs;
+      const outputs = computed.then(() => reading.outputs());
+      return await unlessAborted(outputs, signal, this.#disposal.signal);
     } finally {
-      this.#readBack.giveBack(staging, isRead);
+      reading.release();
     }
   }
 
@@ -264,7 +272,7 @@ export class Program {
       const value = plan.weights.get(place.name);
       return value ? weights.buffer(value) : unknown(place.name, 'weight', plan.weights);
     };
-    this.#steps = plan.commands.map((command): Ready => {
+    this.#steps = plan.commands.map((command): Step => {
       if (command.kind === 'load') return { command, into: this.#slots[command.slot] };
       if (command.kind === 'copy') return { command, from: bufferOf(command.from), to: this.output(command.output) };
       const { pipeline, layout, bindings } = compiled.get(command) ?? unknown(command.name, 'kernel', new Map());
@@ -285,80 +293,24 @@ export class Program {
         const entries = [...buffers, ...images];
         return this.#device.gpu.createBindGroup({ label: `stam: ${command.name}`, layout, entries });
       };
-      if (textured.length > 0) return { command, pipeline, bindGroup: bind };
-      const bindGroup = bind({});
-      return { command, pipeline, bindGroup: () => bindGroup };
+      const [x, y, z] = command.kernel.workgroups;
+      return { command, pipeline, bindGroup: textured.length > 0 ? bind : bind({}), x, y, z };
     });
   }
 
-  /** Records commands. Loads are copies from inputs in GPU memory, or from where the host's are staged. */
-  #record(
-    encoder: GPUCommandEncoder,
-    steps: readonly Ready[],
-    {
-      inputs,
-      staged,
-      textures = {},
-      profiler,
-    }: {
-      inputs: RunInputs;
-      staged?: StagedLoads;
-      textures?: RunTextures | undefined;
-      profiler?: Profiler | undefined;
-    },
-  ): void {
-    let pass: GPUComputePassEncoder | undefined;
-    const leavePass = () => {
-      pass?.end();
-      pass = undefined;
-    };
-    for (const step of steps) {
-      if ('into' in step) {
-        leavePass();
-        const { input, offset, size } = step.command;
-        const [source, onHost] = [inputs[input], staged?.get(step.command)];
-        if (onHost) encoder.copyBufferToBuffer(onHost.buffer, onHost.offset, step.into, 0, size);
-        else if (isOnGpu(source)) encoder.copyBufferToBuffer(source, offset, step.into, 0, size);
-        continue;
-      }
-      if ('from' in step) {
-        leavePass();
-        const { offset, size } = step.command;
-        encoder.copyBufferToBuffer(step.from, 0, step.to, offset, size);
-        continue;
-      }
-      if (profiler) leavePass(); // timestamps stand at the ends of passes
-      pass ??= encoder.beginComputePass(profiler ? profiler.pass(step.command) : { label: 'stam' });
-      pass.setPipeline(step.pipeline);
-      pass.setBindGroup(0, step.bindGroup(textures));
-      pass.dispatchWorkgroups(...step.command.kernel.workgroups);
-    }
-    leavePass();
-    profiler?.resolve(encoder);
-  }
-
-  /**
-   * Cuts the plan before each load, so that the host copies an input while the GPU computes on the one before, where enough work has come
-   * together, since a submission must not run into a driver's time limit, and where no buffer would hold what comes from the host.
-   */
-  *#windows(inputs: RunInputs): Generator<readonly Ready[]> {
+  #windowsFor(inputs: RunInputs): Windows {
+    const onHost = Object.keys(inputs).filter((name) => !isOnGpu(inputs[name]));
+    const key = JSON.stringify(onHost.sort());
+    const known = this.#windows.get(key);
+    if (known) return known;
     const { adapter, limits } = this.#device.capabilities;
-    const enough = adapter.software ? 4e9 : 5e11;
-    let window: Ready[] = [];
-    let [flops, staged] = [0, 0];
-    for (const step of this.#steps) {
-      const bytes = stagedBytes(hostLoads([step], inputs));
-      const isLoad = step.command.kind === 'load';
-      if (flops >= enough || (isLoad && flops > 0) || staged + bytes > limits.bufferBytes) {
-        yield window;
-        window = [];
-        [flops, staged] = [0, 0];
-      }
-      window.push(step);
-      flops += step.command.kind === 'dispatch' ? step.command.flops : 0;
-      staged += bytes;
-    }
-    if (window.length) yield window;
+    const windows = cutIntoWindows(this.#steps, (name) => onHost.includes(name), {
+      flops: adapter.software ? 4e9 : 5e11,
+      bytes: limits.bufferBytes,
+    });
+    const made = { windows, stagingBytes: Math.max(...windows.map(({ hostLoads }) => stagedBytes(hostLoads))) };
+    this.#windows.set(key, made);
+    return made;
   }
 
   #checkInputs<T extends RunInput>(

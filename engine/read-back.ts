@@ -1,56 +1,31 @@
 // The outputs of a plan, on their way back to the host.
 import type { Device } from './device.ts';
 import { halfToFloat } from './dtype.ts';
+import { asRefusal } from './error-scopes.ts';
 import { unpadRows } from './layout.ts';
 import type { Plan } from './plan.ts';
 
 /** Dense row-major float32 by name. */
 export type Outputs = Map<string, Float32Array<ArrayBuffer>>;
 
-/** Copies outputs into buffers that can be mapped, one for each run that is not over. */
+/** Buffers that can be mapped, one for each run that is not over. */
 export class ReadBack {
   readonly #device: Device;
-  readonly #plan: Plan;
+  readonly #size: number;
   /** Of runs that are over, for runs to come. */
   readonly #free: GPUBuffer[] = [];
   readonly #lent = new Set<GPUBuffer>();
 
-  constructor(device: Device, plan: Plan) {
+  constructor(device: Device, { outputs }: Plan) {
     this.#device = device;
-    this.#plan = plan;
+    this.#size = [...outputs.values()].reduce((sum, { size }) => sum + stagedBytes(size), 0);
   }
 
-  /** Submits the copy of all outputs, one after another. `accepted` as Device.scoped() has it; give the buffer back. */
-  copy(output: (name: string) => GPUBuffer): { readonly staging: GPUBuffer; readonly accepted: Promise<void> } {
-    const { gpu, memory } = this.#device;
-    const total = [...this.#plan.outputs.values()].reduce((sum, { size }) => sum + stagedBytes(size), 0);
+  take(): GPUBuffer {
     const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
-    const known = this.#free.pop();
-    const { result: staging, accepted } = this.#device.scoped('outputs', () => {
-      const buffer = known ?? memory.create('outputs read back', 'staging', total, usage);
-      this.#lent.add(buffer);
-      const encoder = gpu.createCommandEncoder({ label: 'stam: read back' });
-      let offset = 0;
-      for (const [name, { size }] of this.#plan.outputs) {
-        encoder.copyBufferToBuffer(output(name), 0, buffer, offset, Math.ceil(size / 4) * 4);
-        offset += stagedBytes(size);
-      }
-      gpu.queue.submit([encoder.finish()]);
-      return buffer;
-    });
-    return { staging, accepted };
-  }
-
-  /** The outputs, once they are copied, which it waits for. */
-  async read(staging: GPUBuffer): Promise<Outputs> {
-    const bytes = await this.#device.read('outputs', staging);
-    const results: Outputs = new Map();
-    let offset = 0;
-    for (const [name, { shape, storage, size }] of this.#plan.outputs) {
-      results.set(name, unpadRows(toFloats(bytes.slice(offset, offset + size), storage), shape));
-      offset += stagedBytes(size);
-    }
-    return results;
+    const buffer = this.#free.pop() ?? this.#device.memory.create('outputs read back', 'staging', this.#size, usage);
+    this.#lent.add(buffer);
+    return buffer;
   }
 
   /** Takes a buffer back, to be used again if the run that had it went well. */
@@ -63,6 +38,63 @@ export class ReadBack {
     for (const buffer of [...this.#free, ...this.#lent]) this.#device.memory.destroy(buffer);
     this.#free.length = 0;
     this.#lent.clear();
+  }
+}
+
+/** The outputs of one run: recorded behind its commands, mapped once these are submitted, then read. Whatever happens, release it. */
+export class Reading {
+  readonly #device: Device;
+  readonly #plan: Plan;
+  readonly #buffers: ReadBack;
+  #staging: GPUBuffer | undefined;
+  #mapped: Promise<void> | undefined;
+  #isRead = false;
+
+  constructor(device: Device, plan: Plan, buffers: ReadBack) {
+    this.#device = device;
+    this.#plan = plan;
+    this.#buffers = buffers;
+  }
+
+  /** Records the copy of all outputs, one after another. */
+  record(encoder: GPUCommandEncoder, output: (name: string) => GPUBuffer): void {
+    this.#staging = this.#buffers.take();
+    let offset = 0;
+    for (const [name, { size }] of this.#plan.outputs) {
+      encoder.copyBufferToBuffer(output(name), 0, this.#staging, offset, Math.ceil(size / 4) * 4);
+      offset += stagedBytes(size);
+    }
+  }
+
+  /** Has the buffer mapped when what is submitted has run. */
+  map(): void {
+    this.#mapped = this.#staging?.mapAsync(GPUMapMode.READ);
+    this.#mapped?.catch(() => undefined); // whoever waits for the run hears why
+  }
+
+  /** The outputs, once they are there. Throws as Device.settle() does, and limit for what WebGPU refuses. */
+  async outputs(): Promise<Outputs> {
+    const results: Outputs = new Map();
+    if (!this.#staging || !this.#mapped) return results;
+    try {
+      await this.#device.settle(this.#mapped);
+      const bytes = this.#staging.getMappedRange();
+      let offset = 0;
+      for (const [name, { shape, storage, size }] of this.#plan.outputs) {
+        results.set(name, unpadRows(toFloats(bytes.slice(offset, offset + size), storage), shape));
+        offset += stagedBytes(size);
+      }
+      this.#staging.unmap();
+    } catch (error) {
+      throw asRefusal('outputs', error);
+    }
+    this.#isRead = true;
+    return results;
+  }
+
+  release(): void {
+    if (this.#staging) this.#buffers.giveBack(this.#staging, this.#isRead);
+    this.#staging = undefined;
   }
 }
 

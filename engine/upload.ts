@@ -1,15 +1,15 @@
 // Inputs of a plan that lie in the host's memory, on their way to the GPU.
 import type { Device } from './device.ts';
-import type { Command, Load } from './plan.ts';
+import type { Load } from './plan.ts';
 
 type HostInput = ArrayBufferView<ArrayBuffer>;
 type Inputs = Readonly<Record<string, GPUBuffer | HostInput>>;
 
-/** Loads of inputs that lie in the host's memory, each with its input. */
-type HostLoads = ReadonlyMap<Load, HostInput>;
+/** Loads of inputs that lie in the host's memory, each with where its bytes begin in the buffer that stages them. */
+export type HostLoads = ReadonlyMap<Load, number>;
 
-/** Where the bytes of loads begin in GPU memory. */
-export type StagedLoads = ReadonlyMap<Load, { readonly buffer: GPUBuffer; readonly offset: number }>;
+/** Where the bytes of a load begin in GPU memory. */
+export type SourceOf = (load: Load) => { readonly buffer: GPUBuffer; readonly offset: number };
 
 /** Buffers of a size: the host fills one while the GPU reads the other. */
 const maxBuffers = 2;
@@ -37,17 +37,26 @@ export class Upload {
   }
 
   /**
-   * Copies `loads`, if there are any, into a buffer of `size` bytes, a stagedBytes() of at least theirs, and calls `work`, which submits
-   * what reads them there. The buffer is mapped again when that has run. `accepted` as Device.scoped() has it.
+   * Copies `loads` of `inputs`, if there are any, into a buffer of `size` bytes, stagedBytes() of them or more, and calls `work`, which
+   * submits what reads them there, or other inputs where they are. The buffer is mapped again when that has run. `accepted` as Device.scoped() has it.
    */
-  submit(size: number, loads: HostLoads, work: (staged: StagedLoads) => void): { readonly accepted: Promise<void> } {
-    if (loads.size === 0) return this.#device.scoped('run', () => work(new Map()));
+  submit(
+    size: number,
+    loads: HostLoads,
+    inputs: Inputs,
+    work: (sourceOf: SourceOf) => void,
+  ): { readonly accepted: Promise<void> } {
+    if (loads.size === 0) return this.#device.scoped('run', () => work(sourceIn(inputs)));
     const known = this.#take(size);
     try {
       const { result, accepted } = this.#device.scoped('run', () => {
         const usage = GPUBufferUsage.MAP_WRITE | GPUBufferUsage.COPY_SRC;
         const staging = known ?? this.#device.memory.create('inputs', 'staging', size, usage, true);
-        work(fill(staging, loads));
+        fill(staging, loads, inputs);
+        work((load) => {
+          const offset = loads.get(load);
+          return offset === undefined ? sourceIn(inputs)(load) : { buffer: staging, offset };
+        });
         return { staging, mapped: staging.mapAsync(GPUMapMode.WRITE) };
       });
       const mapped = Promise.all([accepted, this.#device.settle(result.mapped)]);
@@ -81,37 +90,27 @@ export class Upload {
   }
 }
 
-/** Among the loads of `steps` those of inputs in the host's memory. */
-export function hostLoads(steps: readonly { readonly command: Command }[], inputs: Inputs): HostLoads {
-  const loads = new Map<Load, HostInput>();
-  for (const { command } of steps) {
-    if (command.kind !== 'load') continue;
-    const input = inputs[command.input];
-    if (!isOnGpu(input)) loads.set(command, input);
-  }
-  return loads;
-}
-
 export function isOnGpu(input: GPUBuffer | HostInput): input is GPUBuffer {
   return !ArrayBuffer.isView(input);
 }
 
-/** Bytes of a buffer that holds such loads one after another: a multiple of 16, like all sizes of buffers. */
+/** Of inputs in GPU memory. */
+export function sourceIn(inputs: Inputs): SourceOf {
+  return ({ input, offset }) => ({ buffer: inputs[input] as GPUBuffer, offset });
+}
+
+/** Bytes of a buffer that holds such loads: a multiple of 16, like all sizes of buffers. */
 export function stagedBytes(loads: HostLoads): number {
   const total = [...loads.keys()].reduce((sum, { size }) => sum + size, 0);
   return Math.ceil(total / 16) * 16;
 }
 
 /** Copies loads into a mapped buffer, and unmaps it. */
-function fill(staging: GPUBuffer, loads: HostLoads): StagedLoads {
+function fill(staging: GPUBuffer, loads: HostLoads, inputs: Inputs): void {
   const bytes = new Uint8Array(staging.getMappedRange());
-  const staged = new Map<Load, { buffer: GPUBuffer; offset: number }>();
-  let offset = 0;
-  for (const [load, { buffer, byteOffset }] of loads) {
-    bytes.set(new Uint8Array(buffer, byteOffset + load.offset, load.size), offset);
-    staged.set(load, { buffer: staging, offset });
-    offset += load.size;
+  for (const [{ input, offset, size }, at] of loads) {
+    const source = inputs[input];
+    if (!isOnGpu(source)) bytes.set(new Uint8Array(source.buffer, source.byteOffset + offset, size), at);
   }
   staging.unmap();
-  return staged;
 }

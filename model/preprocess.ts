@@ -68,8 +68,11 @@ function centred(length: number, size: number): number {
   return half - floor === 0.5 ? floor + (floor % 2) : Math.round(half);
 }
 
-/** Bytes of pictures that go to the GPU at a time: a video of large pictures must not take memory for all of them at once. */
-const passBytes = 32 * 2 ** 20;
+/**
+ * Bytes of pictures that go to the GPU at a time: each size that is kept ready has three buffers of as many, and while the GPU reads one
+ * the host fills the next.
+ */
+const passBytes = 8 * 2 ** 20;
 
 interface Pictures extends Required<Omit<DecodedFrames, 'data'>> {
   readonly format: PixelFormat;
@@ -101,18 +104,27 @@ export class Preprocessor {
 
   /**
    * Submits the work for one video; the buffer, [F, 3, S, S] in float32 and rowLayout, holds the result once the GPU has done that, and
-   * until the next call for pictures of this size. Throws bad-input for pictures that are empty or have other bytes than their format takes.
+   * until the next call for pictures of this size. `copyTo` is told where the result is to lie as well. Throws bad-input for pictures that
+   * are empty or have other bytes than their format takes.
    */
-  async submit(video: DecodedFrames, frames: number, signal?: AbortSignal): Promise<GPUBuffer> {
+  async submit(
+    video: DecodedFrames,
+    frames: number,
+    { copyTo, signal }: { copyTo?: { buffer: GPUBuffer; offset: number }; signal?: AbortSignal | undefined } = {},
+  ): Promise<GPUBuffer> {
     const pictures = checkPictures(video, frames);
     return await this.#ready.use(
       JSON.stringify(pictures),
       (end) => prepare((graph) => this.#makeProgram(graph, end), this.#recipe, pictures),
       async ({ program, inputs }) => {
         const pixels = rowLayoutBytes(video.data, frames);
-        const { accepted } = await program.execute({ ...inputs, pixels }, { signal });
+        const output = program.output('frames');
+        const afterwards = (encoder: GPUCommandEncoder) => {
+          if (copyTo) encoder.copyBufferToBuffer(output, 0, copyTo.buffer, copyTo.offset, output.size);
+        };
+        const { accepted } = await program.execute({ ...inputs, pixels }, { signal, afterwards });
         await accepted; // whoever reads the buffer would not learn that nothing was written to it
-        return program.output('frames');
+        return output;
       },
       signal,
     );

@@ -1,7 +1,7 @@
 // A STAM with its weights on a device, ready to be run on any number of videos.
 import { madeUnlessAborted } from '../engine/abort.ts';
 import type { Device } from '../engine/device.ts';
-import { StamError, throwIfAborted } from '../engine/errors.ts';
+import { StamError } from '../engine/errors.ts';
 import { rowLayout } from '../engine/layout.ts';
 import { expectCount } from '../engine/options.ts';
 import type { Program, RunInput } from '../engine/program.ts';
@@ -147,22 +147,14 @@ export class StamModel extends NetworkModel {
     const shape = [videos * count, 3, imageSize, imageSize];
     if (frames instanceof Float32Array) return rowLayout.pack(frames, shape);
     if (isOnGpu(frames)) return frames;
-    const batch = await this.#batchBuffer(4 * rowLayout.elements(shape), signal);
-    const bytes = (4 * rowLayout.elements(shape)) / videos;
-    const { gpu } = this.device;
-    const scopes: Promise<void>[] = [];
+    if (videos === 1) return await this.#preprocessor.submit(frames[0], count, { signal });
+    const bytes = 4 * rowLayout.elements(shape);
+    const buffer = await this.#batchBuffer(bytes, signal);
     for (const [i, video] of frames.entries()) {
-      const source = await this.#preprocessor.submit(video, count, signal);
-      throwIfAborted(signal); // the batch may be another call's by now
-      const { accepted } = this.device.scoped('frames', () => {
-        const encoder = gpu.createCommandEncoder({ label: 'stam: batch' });
-        encoder.copyBufferToBuffer(source, 0, batch, i * bytes, bytes);
-        gpu.queue.submit([encoder.finish()]);
-      });
-      scopes.push(accepted);
+      const copyTo = { buffer, offset: (i * bytes) / videos };
+      await this.#preprocessor.submit(video, count, { copyTo, signal });
     }
-    await Promise.all(scopes);
-    return batch;
+    return buffer;
   }
 
   /** One buffer serves all runs: the queue fills it for the next only after the last has read it. */

@@ -6,7 +6,7 @@ import type { StorageType } from '../engine/dtype.ts';
 import { storageBytes } from '../engine/dtype.ts';
 import { StamError } from '../engine/errors.ts';
 import { rowLayout } from '../engine/layout.ts';
-import type { Program } from '../engine/program.ts';
+import type { Program, RunInput } from '../engine/program.ts';
 import { Turns } from '../engine/turns.ts';
 import type { StamConfig } from './config.ts';
 import { expectFinite } from './network.ts';
@@ -32,6 +32,7 @@ export interface StreamParts {
 /** The last F frames of a stream on a device. Calls are carried out in their order. */
 export class FrameStream {
   readonly #parts: StreamParts;
+  /** Where pictures are read into. */
   readonly #frame: GPUBuffer;
   /** [F, C]; the oldest row is the next to be overwritten. */
   readonly #ring: GPUBuffer;
@@ -70,16 +71,14 @@ export class FrameStream {
     frame.catch(() => undefined); // awaited when its turn has come
     return this.#inOrder(async () => {
       const { device, config, spatial } = this.#parts;
-      const source = await this.#unlessOver(this.#toGpu(await this.#unlessOver(frame, signal), signal), signal);
+      const frames = await this.#unlessOver(this.#pixels(await this.#unlessOver(frame, signal), signal), signal);
       const row = this.#rowBytes;
       const slot = this.#pushed % config.frames;
-      // from here on the frame belongs to the stream or it does not: no signal comes in between
-      await device.checked('frame', () => {
-        const encoder = device.gpu.createCommandEncoder({ label: 'stam: frame' });
-        spatial.encode(encoder, { frames: source });
+      const afterwards = (encoder: GPUCommandEncoder) =>
         encoder.copyBufferToBuffer(spatial.output('frame_features'), 0, this.#ring, slot * row, row);
-        device.gpu.queue.submit([encoder.finish()]);
-      });
+      // from here on the frame belongs to the stream or it does not: no signal comes in between
+      const { accepted } = await spatial.execute({ frames }, { afterwards });
+      await device.settle(accepted);
       this.#pushed++;
     }, signal);
   }
@@ -130,8 +129,9 @@ export class FrameStream {
     for (const buffer of [this.#frame, this.#ring, this.#ordered]) device.memory.destroy(buffer);
   }
 
-  async #toGpu(frame: StreamFrame, signal: AbortSignal | undefined): Promise<GPUBuffer> {
-    const { device, config, preprocessor, reader } = this.#parts;
+  /** [1, 3, S, S]: packed rows of the host's, or a buffer into which the queue has been told to put them. */
+  async #pixels(frame: StreamFrame, signal: AbortSignal | undefined): Promise<RunInput> {
+    const { config, preprocessor, reader } = this.#parts;
     const { imageSize } = config;
     if (frame instanceof Float32Array) {
       const shape = [3, imageSize, imageSize];
@@ -143,12 +143,9 @@ export class FrameStream {
           expected: `${3 * imageSize * imageSize} ([3, ${imageSize}, ${imageSize}])`,
         });
       }
-      await device.checked('frame', () => {
-        device.gpu.queue.writeBuffer(this.#frame, 0, rowLayout.pack(frame, shape));
-      });
-      return this.#frame;
+      return rowLayout.pack(frame, shape);
     }
-    if (isDecoded(frame)) return await preprocessor.submit(frame, 1, signal);
+    if (isDecoded(frame)) return await preprocessor.submit(frame, 1, { signal });
     await reader.read([frame], this.#frame, signal);
     return this.#frame;
   }

@@ -2,6 +2,7 @@
 // but that of the official pipeline has a say.
 import { StamError } from '../engine/errors.ts';
 import type { PixelFormat } from '../shaders/index.ts';
+import { pictureBytes } from '../shaders/index.ts';
 import type { DecodedFrames } from './preprocess.ts';
 
 /** WebCodecs' formats as ours; X stands for bytes that mean nothing. */
@@ -21,27 +22,21 @@ const formats: Readonly<Record<string, PixelFormat>> = {
 export async function copyVideoFrames(frames: readonly VideoFrame[]): Promise<DecodedFrames> {
   const [first] = frames.map(describe);
   const { format, width, height, fullRange } = first;
-  const pieces: Uint8Array<ArrayBuffer>[] = [];
   for (const [i, frame] of frames.entries()) {
     const own = describe(frame);
-    if (JSON.stringify(own) !== JSON.stringify(first)) {
-      throw new StamError('bad-input', {
-        where: `frame ${i}`,
-        problem: 'not like the first one',
-        got: `${own.width}x${own.height} ${own.format}`,
-        expected: `${width}x${height} ${format}`,
-      });
-    }
-    const bytes = new Uint8Array(frame.allocationSize());
-    const planes = await frame.copyTo(bytes);
-    pieces.push(dense(bytes, planes, own));
+    if (JSON.stringify(own) === JSON.stringify(first)) continue;
+    throw new StamError('bad-input', {
+      where: `frame ${i}`,
+      problem: 'not like the first one',
+      got: `${own.width}x${own.height} ${own.format}`,
+      expected: `${width}x${height} ${format}`,
+    });
   }
-  const data = new Uint8Array(pieces.reduce((sum, { byteLength }) => sum + byteLength, 0));
-  let at = 0;
-  for (const piece of pieces) {
-    data.set(piece, at);
-    at += piece.byteLength;
-  }
+  const size = pictureBytes(format, width, height);
+  const layout = densePlanes(first);
+  const data = new Uint8Array(frames.length * size);
+  // the browser writes each frame to its place, several at a time
+  await Promise.all(frames.map((frame, i) => frame.copyTo(data.subarray(i * size, (i + 1) * size), { layout })));
   return { width, height, data, format, fullRange };
 }
 
@@ -73,40 +68,12 @@ function describe({ format: name, visibleRect, colorSpace }: VideoFrame): Descri
   return { format, width: visibleRect.width, height: visibleRect.height, fullRange: colorSpace.fullRange === true };
 }
 
-/** The planes one after another without gaps; the same bytes where they lie so already, as browsers do it. */
-function dense(
-  bytes: Uint8Array<ArrayBuffer>,
-  layout: readonly PlaneLayout[],
-  { format, width, height }: Description,
-): Uint8Array<ArrayBuffer> {
+/** The planes of a picture one after another, without gaps. */
+function densePlanes({ format, width, height }: Description): PlaneLayout[] {
   const [halfWidth, halfHeight] = [Math.ceil(width / 2), Math.ceil(height / 2)];
-  const rows: Readonly<Record<string, readonly (readonly [bytes: number, rows: number])[]>> = {
-    I420: [
-      [width, height],
-      [halfWidth, halfHeight],
-      [halfWidth, halfHeight],
-    ],
-    NV12: [
-      [width, height],
-      [2 * halfWidth, halfHeight],
-    ],
-  };
-  const pieces = (rows[format] ?? [[4 * width, height]]).flatMap(([length, count], plane) => {
-    const { offset, stride } = layout[plane];
-    return Array.from({ length: count }, (_, row) => ({ from: offset + row * stride, length }));
-  });
-  let end = 0;
-  const isDense = pieces.every(({ from, length }) => {
-    const fits = from === end;
-    end += length;
-    return fits;
-  });
-  if (isDense) return bytes.subarray(0, end);
-  const result = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const { from, length } of pieces) {
-    result.set(bytes.subarray(from, from + length), at);
-    at += length;
-  }
-  return result;
+  const luma = { offset: 0, stride: width };
+  if (format === 'NV12') return [luma, { offset: width * height, stride: 2 * halfWidth }];
+  if (format !== 'I420') return [{ offset: 0, stride: 4 * width }];
+  const chroma = width * height;
+  return [luma, { offset: chroma, stride: halfWidth }, { offset: chroma + halfWidth * halfHeight, stride: halfWidth }];
 }

@@ -118,9 +118,25 @@ describe('run', () => {
     expect(submit).toHaveBeenCalledTimes(2);
     finish();
     expect((await running).get('sums')?.slice(60)).toEqual(sumWeights);
-    expect(submit).toHaveBeenCalledTimes(4); // three windows, and the copy of what is read back
+    expect(submit).toHaveBeenCalledTimes(3); // what is read back is copied at the end of the last
     vi.restoreAllMocks();
     for (const made of [program, weights]) made.dispose();
+  });
+
+  test('records in its last submission what is to run afterwards', async () => {
+    const { program, weights } = await load();
+    const copy = inputBuffer(program.output('last').size);
+    const submit = vi.spyOn(device.gpu.queue, 'submit');
+    const afterwards = (encoder: GPUCommandEncoder) =>
+      encoder.copyBufferToBuffer(program.output('last'), 0, copy, 0, copy.size);
+    const { computed } = await program.execute({ x: sumInput(2) }, { afterwards });
+    await computed;
+    expect(submit).toHaveBeenCalledTimes(1);
+    vi.restoreAllMocks();
+    expect(unpadRows(await readBuffer(device.gpu, copy), [5, 6])).toEqual(sumExpected(2, 3));
+    copy.destroy();
+    program.dispose();
+    weights.dispose();
   });
 
   test('refuses an input of another name or size', async () => {
