@@ -3,12 +3,12 @@ import { unlessAborted } from './abort.ts';
 import { DeviceLoss } from './device-loss.ts';
 import { asRefusal, scoped } from './error-scopes.ts';
 import { StamError, throwIfAborted } from './errors.ts';
+import { laneRegistersOf, unitsOf } from './hardware.ts';
 import { importKernels } from './kernel-modules.ts';
 import type { MatrixShape } from './matrices.ts';
 import { listedShapes, matrixFeatures, probeMatrices } from './matrices.ts';
 import { GpuMemory } from './memory.ts';
 import { PipelineCache } from './pipeline-cache.ts';
-import { laneRegistersOf } from './registers.ts';
 
 /** Who the adapter is, as WebGPU tells it. */
 export interface AdapterDescription {
@@ -30,6 +30,8 @@ export interface Capabilities {
   readonly subgroupSizeVaries: boolean;
   /** Registers of 32 bits that a lane has, as far as one can know: kernels that take more of them come after those that do not. */
   readonly laneRegisters: number;
+  /** How many units run workgroups at the same time, as far as one can know. */
+  readonly units: number;
   /** Of the shapes of subgroup matrices that kernels know, those that the device multiplies. */
   readonly matrices: readonly MatrixShape[];
   readonly limits: {
@@ -100,6 +102,7 @@ async function capabilitiesOf(device: GPUDevice, listed?: readonly MatrixShape[]
     features: device.features,
     ...subgroupsOf(device.features, info),
     laneRegisters: laneRegistersOf(adapter),
+    units: unitsOf(adapter),
     matrices: await probeMatrices(device, listed),
     limits: {
       storageBufferBindingBytes: limits.maxStorageBufferBindingSize,

@@ -12,15 +12,6 @@ import { kernelLabel, kernelsOf } from './kernel.ts';
  */
 const besideVariables = 24;
 
-/** Registers of 32 bits that are a lane's, by vendor, where they are many. Others: what Intel's have at 16 lanes, Apple's at three quarters of all lanes. */
-const manyRegisters: Readonly<Record<string, number>> = { amd: 256, nvidia: 255 };
-const fewRegisters = 64;
-
-/** The registers of 32 bits that a lane of such an adapter has; a processor keeps what it has not in its caches. */
-export function laneRegistersOf({ vendor, software }: Capabilities['adapter']): number {
-  return software ? Number.POSITIVE_INFINITY : (manyRegisters[vendor] ?? fewRegisters);
-}
-
 /** The candidates in their order, but those first that a lane has the registers for. */
 export function byRegisters(candidates: readonly Kernel[], { laneRegisters }: Capabilities): readonly Kernel[] {
   if (laneRegisters === Number.POSITIVE_INFINITY) return candidates;
@@ -70,7 +61,8 @@ function declarationsOf(source: string): Declarations {
   const before = known.get(source);
   if (before) return before;
   const text = source.replace(/\/\/.*$/gm, '');
-  const pairs = (pattern: RegExp) => [...text.matchAll(pattern)].map(([, name, value]) => [name, value.trim()] as const);
+  const pairs = (pattern: RegExp) =>
+    [...text.matchAll(pattern)].map(([, name, value]) => [name, value.trim()] as const);
   const declarations = {
     constants: pairs(/^const (\w+) = ([^;]+);/gm),
     aliases: pairs(/^alias (\w+) = ([^;]+);/gm),

@@ -31,6 +31,26 @@ export interface Matmul {
 /** A kernel family: its kernels for a matmul on a device, best first; none where it cannot run. */
 export type MatmulFamily = (matmul: Matmul, capabilities: Capabilities) => Kernel[];
 
+/** A kernel of a family, before it is known how well it does. */
+export interface RankedKernel {
+  readonly kernel: Kernel;
+  /** Of the speed that the family's fastest tile reaches where there is enough to do. */
+  readonly speed: number;
+  /** How many of its workgroups the device runs at the same time. */
+  readonly atOnce: number;
+}
+
+/** Orders by the likely speed, the highest first: a tile's own, and how much of the device its last wave of workgroups leaves idle. */
+export function byLikelySpeed(a: RankedKernel, b: RankedKernel): number {
+  return likelySpeed(b) - likelySpeed(a);
+}
+
+function likelySpeed({ kernel, speed, atOnce }: RankedKernel): number {
+  const [x, y, z] = kernel.workgroups;
+  const waves = (x * y * z) / atOnce;
+  return (speed * waves) / Math.ceil(waves);
+}
+
 /** The parts that a matmul's kernels share, whatever the family. `label` ends the variant's name. */
 export function matmulParts(
   matmul: Matmul,

@@ -4,7 +4,7 @@ import type { Kernel, Split } from '../engine/kernel.ts';
 import { linearGrid } from '../engine/kernel.ts';
 import { quads } from '../engine/shape.ts';
 import type { Matmul, MatmulFamily } from './matmul-family.ts';
-import { matmulParts } from './matmul-family.ts';
+import { byLikelySpeed, matmulParts } from './matmul-family.ts';
 import source from './matmul-matrix.wgsl';
 import splitSource from './matmul-split.wgsl';
 import type { MatrixUse } from './matrices.ts';
@@ -76,15 +76,6 @@ export const matrixTiles: readonly MatrixTile[] = [
 /** K that is worth splitting. */
 const leastSplitDepth = 512;
 
-/** Workgroups that a large GPU runs at once, one on each of its units. */
-const units = 128;
-
-/** The likeliest tile first: its own speed, and how much of the GPU it leaves idle in its last wave. */
-function rank({ speed }: MatrixTile, { workgroups: [x, y, z] }: Kernel): number {
-  const waves = (x * y * z) / units;
-  return (speed * waves) / Math.ceil(waves);
-}
-
 export const matmulMatrix: MatmulFamily = (matmul, capabilities) =>
   matricesOf(matmul.storage, capabilities).flatMap((use, index) =>
     matrixTiles
@@ -92,15 +83,15 @@ export const matmulMatrix: MatmulFamily = (matmul, capabilities) =>
       .filter(({ speed }) => index === 0 || speed > 0.95)
       .flatMap((tile) => {
         const kernel = kernelOf(tile, use, matmul, capabilities);
-        return kernel ? [{ kernel, rank: rank(tile, kernel) }] : [];
+        return kernel ? [{ kernel, speed: tile.speed, atOnce: capabilities.units }] : [];
       })
-      .sort((a, b) => b.rank - a.rank)
+      .sort(byLikelySpeed)
       .map(({ kernel }) => kernel),
   );
 
 /** Undefined where the shape of the matrices or the device's workgroup memory or invocations do not allow it. */
 function kernelOf(tile: MatrixTile, use: MatrixUse, matmul: Matmul, capabilities: Capabilities): Kernel | undefined {
-  const { limits } = capabilities;
+  const { limits, units } = capabilities;
   const parts = partition(tile, use, matmul.k);
   if (!parts || parts.memory > limits.workgroupStorageBytes || parts.invocations > limits.workgroupInvocations) {
     return undefined;

@@ -1,6 +1,6 @@
 // output[m, n] = epilogue(sum over k of input[m, k] weight[n, k])
 //
-// A register-blocked GEMM for GPUs whose lanes have few registers, or that multiply halves faster: Intel's, Apple's, and those of phones.
+// A register-blocked GEMM for GPUs whose lanes have few registers: Intel's, Apple's, and those of phones.
 // One workgroup computes ROWS x COLUMNS of the output from tiles of DEPTH k in workgroup memory; each invocation computes LANE_ROWS rows of
 // one quad of columns, the rows strided over the tile in pairs, as outer products: at every k a column of rows by a quad of columns, so
 // that little beside the sums is alive. The input is transposed on its way into workgroup memory, two rows by four k at a time. There is
@@ -18,7 +18,6 @@ struct Params {
 }
 @group(0) @binding(6) var<uniform> params: Params;
 // #import finish
-// #import products
 
 const TILE_QUADS = COLUMNS / 4;                                         // invocations side by side; each has one
 const LANE_LINES = ROWS / LANE_ROWS;                                    // invocations below one another
@@ -26,8 +25,23 @@ const LANES = TILE_QUADS * LANE_LINES;
 const DEPTH_QUADS = DEPTH / 4;
 
 // each index that varies has a dimension of its own, so that one bounds check serves all constant ones
-var<workgroup> input_tile: array<array<array<RowPair, LANE_LINES>, LANE_PAIRS>, DEPTH>; // [k][pair of rows][line]
-var<workgroup> weight_tile: array<array<Factor, TILE_QUADS>, DEPTH>;    // [k][quad of columns]
+var<workgroup> input_tile: array<array<array<vec2f, LANE_LINES>, LANE_PAIRS>, DEPTH>; // [k][pair of rows][line]
+var<workgroup> weight_tile: array<array<vec4f, TILE_QUADS>, DEPTH>;    // [k][quad of columns]
+
+/// Adds the outer products of all k of the tiles in workgroup memory.
+fn multiply(line: u32, column: u32, sums: ptr<function, array<vec4f, LANE_ROWS>>) {
+// #import depth-count
+  // #unroll
+  for (var k = 0u; k < DEPTH_COUNT; k++) {
+    let factor = weight_tile[k][column];
+    // #unroll
+    for (var p = 0u; p < LANE_PAIRS; p++) {
+      let rows = input_tile[k][p][line];
+      sums[p * 2] = fma(vec4f(rows.x), factor, sums[p * 2]);
+      sums[p * 2 + 1] = fma(vec4f(rows.y), factor, sums[p * 2 + 1]);
+    }
+  }
+}
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -46,12 +60,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       let lower = input_at(input_row(first_row + pair * 2 + 1), k / 4 + quad);
       // #unroll
       for (var i = 0u; i < 4; i++) {
-        input_tile[quad * 4 + i][pair / LANE_LINES][pair % LANE_LINES] = RowPair(vec2f(upper[i], lower[i]));
+        input_tile[quad * 4 + i][pair / LANE_LINES][pair % LANE_LINES] = vec2f(upper[i], lower[i]);
       }
     }
     // #unroll
     for (var i = 0u; i < WEIGHT_LOADS; i++) {
-      weight_tile[i * LANE_LINES + line][column] = Factor(weight_at(weights, k + i * LANE_LINES + line));
+      weight_tile[i * LANE_LINES + line][column] = weight_at(weights, k + i * LANE_LINES + line);
     }
     workgroupBarrier();
     multiply(line, column, &sums);

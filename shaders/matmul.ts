@@ -13,7 +13,7 @@ import { expectTensor } from './expect.ts';
 import { fewRows, mostRows } from './few-rows.ts';
 import type { FrameRange } from './frame-range.ts';
 import type { Matmul } from './matmul-family.ts';
-import { matmulHalves, matmulOuter } from './matmul-outer.ts';
+import { matmulOuter } from './matmul-outer.ts';
 import { matmulRow } from './matmul-row.ts';
 import { matmulSubgroup } from './matmul-subgroup.ts';
 import { matmulTile } from './matmul-tile.ts';
@@ -38,7 +38,7 @@ function kernels(capabilities: Capabilities, matmul: Matmul): Kernel[] {
   const { software } = capabilities.adapter;
   const families = software
     ? [matmulSubgroup, matmulRow, matmulTile]
-    : [matmulRow, matmulMatrix, matmulTile, matmulOuter, matmulHalves, matmulSubgroup];
+    : [matmulRow, matmulMatrix, matmulTile, matmulOuter, matmulSubgroup];
   return families.flatMap((family) => family(matmul, capabilities));
 }
 

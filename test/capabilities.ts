@@ -9,6 +9,7 @@ export const defaultCapabilities: Capabilities = {
   subgroupSize: undefined,
   subgroupSizeVaries: false,
   laneRegisters: 256,
+  units: 128,
   matrices: [],
   limits: {
     storageBufferBindingBytes: 128 * 2 ** 20,
