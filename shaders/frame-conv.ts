@@ -69,7 +69,7 @@ export function frameConv(graph: Graph, frames: Value, options: FrameConvOptions
             LANE_QUADS: laneQuads,
             COLUMNS: tile.columns,
             SUMS: tile.columns * laneQuads,
-            // pixels of a line that COLUMNS of the output touch
+            // pixels of a line that COLUMNS of the output touch; the kernel has a bit for each in a word
             SPAN: (tile.columns - 1) * stride + kernel,
             STRIDE: stride,
             PAD: (kernel - 1) / 2,
