@@ -21,6 +21,7 @@ struct Params {
   out_height: u32,                                                      // H'
   out_width: u32,                                                       // W'
   quads: u32,                                                           // of C
+  last: u32,                                                            // element of the input
 }
 @group(0) @binding(0) var<storage, read> input: array<Component>;       // [V, input_frames, H, W, C]
 @group(0) @binding(1) var<storage, read> weight: array<f32>;            // [KT KH KW, C]
@@ -49,7 +50,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   // #unroll
   for (var i = 0u; i < SUMS; i++) { sums[i] = start; }
   // The first line and column of the input that are touched. One that lies before the input wraps, like a frame before it: it is larger
-  // than any there is, and what is loaded in its place is not used.
+  // than any there is, and what is loaded in its place, from wherever it may be, is not used.
   let top = y * STRIDE - PAD_DOWN;
   let left = x * STRIDE - PAD_ACROSS;
   // which there are, a bit each, as they share a register so: columns of the input, its lines, columns of the output
@@ -76,7 +77,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
       var pixels: array<f32, SPAN>;
       // #unroll
       for (var k = 0u; k < SPAN; k++) {
-        pixels[k] = select(0, f32(input[line + k * pitch]), (pixels_exist & (1u << k)) != 0);
+        pixels[k] = select(0, f32(input[min(line + k * pitch, params.last)]), (pixels_exist & (1u << k)) != 0);
       }
       // #unroll
       for (var i = 0u; i < KT; i++) {

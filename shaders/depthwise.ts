@@ -194,6 +194,7 @@ function kernelOf(tile: Tile, problem: Depthwise, storage: Storage): Kernel {
       out_height: outHeight,
       out_width: outWidth,
       quads: quads(channels),
+      ...(!byQuad && { last: shape[0] * held.count * height * width * quads(channels) * 4 - 1 }),
     },
     workgroups: linearGrid(Math.ceil(count / 64)),
     features: storage.features,

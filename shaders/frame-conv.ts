@@ -78,7 +78,11 @@ export function frameConv(graph: Graph, frames: Value, options: FrameConvOptions
             MEAN: mean,
             DEVIATION: deviation,
           },
-          params: { count: invocations, lines: planes * kernel },
+          params: {
+            count: invocations,
+            lines: planes * kernel,
+            last: videos * planes * count * size * quads(size) * 4 - 1,
+          },
           workgroups: linearGrid(Math.ceil(invocations / 64)),
           features: storage.features,
         };

@@ -7,6 +7,7 @@
 struct Params {
   count: u32,                                                           // invocations
   lines: u32,                                                           // I KH; no constant, or compilers write the loop out
+  last: u32,                                                            // element of the frames
 }
 @group(0) @binding(0) var<storage, read> frames: array<f32>;            // [V, I, T, S, S], rows of PITCH
 @group(0) @binding(1) var<storage, read> weight: array<vec4f>;          // [I KH KW, C]
@@ -27,7 +28,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   let first_plane = frame / FRAMES * PLANES * FRAMES + frame % FRAMES;
 
   // The first line and column that are touched, and which columns there are from there, a bit each, as that takes one register. Those
-  // before the frame wrap and are larger than any there is; what is loaded in their place is not used.
+  // before the frame wrap and are larger than any there is; what is loaded in their place, from wherever it may be, is not used.
   let top = y * STRIDE - PAD;
   let left = x * STRIDE - PAD;
   var columns = 0u;
@@ -41,7 +42,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
     var pixels: array<f32, SPAN>;
     // #unroll
     for (var k = 0u; k < SPAN; k++) {
-      pixels[k] = select(0, (frames[place + k] - MEAN) * (1.0 / DEVIATION), (exist & (1u << k)) != 0);
+      pixels[k] = select(0, (frames[min(place + k, params.last)] - MEAN) * (1.0 / DEVIATION), (exist & (1u << k)) != 0);
     }
     // #unroll
     for (var k = 0u; k < KW; k++) {
