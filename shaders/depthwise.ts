@@ -7,11 +7,14 @@ import { elementCount, quads } from '../engine/shape.ts';
 import type { Activation } from './activations.ts';
 import { activationImports } from './activations.ts';
 import { depthwiseRow } from './convolution-definitions.ts';
-import source from './depthwise.wgsl';
+import quadSource from './depthwise.wgsl';
+import channelSource from './depthwise-channel.wgsl';
 import { expectTensor } from './expect.ts';
 import type { FrameRange } from './frame-range.ts';
 import biasAdd from './shared/bias-add.wgsl';
 import biasNone from './shared/bias-none.wgsl';
+import componentF16 from './shared/component-f16.wgsl';
+import componentF32 from './shared/component-f32.wgsl';
 import type { Storage } from './storage.ts';
 import { storageOf } from './storage.ts';
 import { tapLayout } from './taps.ts';
@@ -33,11 +36,15 @@ export interface DepthwiseOptions {
   readonly window?: { readonly into: Value; readonly make: FrameRange; readonly held: FrameRange } | undefined;
 }
 
-/** Lines, columns and frames of an invocation: more of them make more of each load, fewer make more invocations. */
+/**
+ * Lines, columns, frames and channels of an invocation: more of them make more of each load, fewer make more invocations. Each channel
+ * has its filter in registers.
+ */
 interface Tile {
   readonly lines: number;
   readonly columns: number;
   readonly frames: number;
+  readonly channels: 4 | 1;
 }
 
 /** Invocations that keep a large GPU busy. */
@@ -113,24 +120,30 @@ interface Depthwise {
 function kernels(capabilities: Capabilities, input: Value, problem: Depthwise): Kernel[] {
   const storage = storageOf(input.storage, capabilities);
   const kernel = (tile: Tile) => kernelOf(tile, problem, storage);
-  const short = { lines: 1, columns: 4, frames: 4 };
   if (capabilities.adapter.software) {
-    const [flat, tall] = [1, 2].map((lines) => ({ lines, columns: 4, frames: 16 }));
+    const tile = { lines: 1, columns: 4, frames: 16, channels: 4 } as const;
+    const [flat, tall, short] = [tile, { ...tile, lines: 2 }, { ...tile, frames: 4 }];
     // two lines of filters three lines high share half of what they load; at a stride of two, a fifth, not worth the time to compile
     const shares = problem.stride === 1 && problem.kernel[1] > 1;
     return (shares ? [tall, flat, short] : [flat, tall, short]).map(kernel);
   }
   // what a GPU has registers for: at a stride of two, four columns touch nine of the input
-  const columns = problem.stride === 1 ? 4 : 2;
-  const long = { lines: 1, columns, frames: 16 };
-  const parts = { ...short, columns };
-  return (invocationsOf(long, problem) >= busyInvocations ? [long, parts] : [parts, long]).map(kernel);
+  const byQuad = tilesOf({ columns: problem.stride === 1 ? 4 : 2, channels: 4 }, problem);
+  // and one that has 64 for an invocation; a channel is half a word where halves are packed, which an invocation cannot write
+  const byChannel = storage.label === 'packed' ? [] : tilesOf({ columns: 2, channels: 1 }, problem);
+  return [...byQuad, ...byChannel].map(kernel);
 }
 
-function invocationsOf({ lines, columns, frames }: Tile, { shape, make }: Depthwise): number {
-  const [videos, , height, width, channels] = shape;
+/** Through many frames where that leaves enough invocations, then through few; else the other way round. */
+function tilesOf(tile: Pick<Tile, 'columns' | 'channels'>, problem: Depthwise): Tile[] {
+  const [long, short] = [16, 4].map((frames) => ({ lines: 1, frames, ...tile }));
+  return invocationsOf(long, problem) >= busyInvocations ? [long, short] : [short, long];
+}
+
+function invocationsOf({ lines, columns, frames, channels }: Tile, { shape, make }: Depthwise): number {
+  const [videos, , height, width, allChannels] = shape;
   const blocks = Math.ceil(height / lines) * Math.ceil(width / columns);
-  return videos * Math.ceil(make.count / frames) * blocks * quads(channels);
+  return videos * Math.ceil(make.count / frames) * blocks * quads(allChannels) * (4 / channels);
 }
 
 function kernelOf(tile: Tile, problem: Depthwise, storage: Storage): Kernel {
@@ -138,16 +151,20 @@ function kernelOf(tile: Tile, problem: Depthwise, storage: Storage): Kernel {
   const [, frames, outHeight, outWidth, channels] = shape;
   const [kt, kh, kw] = kernel;
   const { lines, columns, frames: partFrames } = tile;
+  const byQuad = tile.channels === 4;
   // lines and columns of the input that those of the output touch
   const [lineSpan, span] = [(lines - 1) * stride + kh, (columns - 1) * stride + kw];
   const size = `${lines}x${columns} in ${partFrames}`;
   const count = invocationsOf(tile, problem);
   return {
-    name: 'depthwise',
+    name: byQuad ? 'depthwise' : 'depthwise-channel',
     tile: size,
     variant: `${size} ${storage.label} ${kt}x${kh}x${kw}${stride > 1 ? ` every ${stride}` : ''} ${label}`.trim(),
-    source,
-    imports: { ...problem.imports, storage: storage.text },
+    source: byQuad ? quadSource : channelSource,
+    imports: {
+      ...problem.imports,
+      ...(byQuad ? { storage: storage.text } : { component: storage.label === 'f16' ? componentF16 : componentF32 }),
+    },
     constants: {
       KT: kt,
       KH: kh,
@@ -157,14 +174,12 @@ function kernelOf(tile: Tile, problem: Depthwise, storage: Storage): Kernel {
       PAD_DOWN: (kh - 1) / 2,
       PAD_ACROSS: (kw - 1) / 2,
       STRIDE: stride,
-      LINES: lines,
       COLUMNS: columns,
       FRAMES: partFrames,
-      LINE_SPAN: lineSpan,
       SPAN: span,
-      PIXELS: lineSpan * span,
       SUMS: kt * lines * columns,
       OLDER: (kt - 1) * lines * columns,
+      ...(byQuad && { LINES: lines, LINE_SPAN: lineSpan, PIXELS: lineSpan * span }),
     },
     params: {
       count,
@@ -179,6 +194,7 @@ function kernelOf(tile: Tile, problem: Depthwise, storage: Storage): Kernel {
       out_height: outHeight,
       out_width: outWidth,
       quads: quads(channels),
+      ...(!byQuad && { last: shape[0] * held.count * height * width * quads(channels) * 4 - 1 }),
     },
     workgroups: linearGrid(Math.ceil(count / 64)),
     features: storage.features,

@@ -69,7 +69,7 @@ export function frameConv(graph: Graph, frames: Value, options: FrameConvOptions
             LANE_QUADS: laneQuads,
             COLUMNS: tile.columns,
             SUMS: tile.columns * laneQuads,
-            // pixels of a line that COLUMNS of the output touch
+            // pixels of a line that COLUMNS of the output touch; the kernel has a bit for each in a word
             SPAN: (tile.columns - 1) * stride + kernel,
             STRIDE: stride,
             PAD: (kernel - 1) / 2,
@@ -78,7 +78,11 @@ export function frameConv(graph: Graph, frames: Value, options: FrameConvOptions
             MEAN: mean,
             DEVIATION: deviation,
           },
-          params: { count: invocations, lines: planes * kernel },
+          params: {
+            count: invocations,
+            lines: planes * kernel,
+            last: videos * planes * count * size * quads(size) * 4 - 1,
+          },
           workgroups: linearGrid(Math.ceil(invocations / 64)),
           features: storage.features,
         };

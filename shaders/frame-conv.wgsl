@@ -7,6 +7,7 @@
 struct Params {
   count: u32,                                                           // invocations
   lines: u32,                                                           // I KH; no constant, or compilers write the loop out
+  last: u32,                                                            // element of the frames
 }
 @group(0) @binding(0) var<storage, read> frames: array<f32>;            // [V, I, T, S, S], rows of PITCH
 @group(0) @binding(1) var<storage, read> weight: array<vec4f>;          // [I KH KW, C]
@@ -26,24 +27,22 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   let frame = index / (PARTS * BLOCKS * OUT_SIZE);
   let first_plane = frame / FRAMES * PLANES * FRAMES + frame % FRAMES;
 
-  // where the pixels of a line lie, and which of them there are
-  var places: array<u32, SPAN>;
-  var exist: array<bool, SPAN>;
+  // The first line and column that are touched, and which columns there are from there, a bit each, as that takes one register. Those
+  // before the frame wrap and are larger than any there is; what is loaded in their place, from wherever it may be, is not used.
+  let top = y * STRIDE - PAD;
+  let left = x * STRIDE - PAD;
+  var columns = 0u;
   // #unroll
-  for (var k = 0u; k < SPAN; k++) {
-    let column = i32(x * STRIDE + k) - PAD;
-    places[k] = u32(clamp(column, 0, SIZE - 1));
-    exist[k] = (column >= 0) & (column < SIZE);
-  }
+  for (var k = 0u; k < SPAN; k++) { columns |= select(0, 1u << k, left + k < SIZE); }
   var sums: array<vec4f, SUMS>;                                         // [column][quad]
   for (var i = 0u; i < params.lines; i++) {
-    let line = i32(y * STRIDE + i % KH) - PAD;
-    let is_line = (line >= 0) & (line < SIZE);
-    let row = ((first_plane + i / KH * FRAMES) * SIZE + u32(clamp(line, 0, SIZE - 1))) * PITCH;
+    let line = top + i % KH;
+    let exist = select(0, columns, line < SIZE);
+    let place = ((first_plane + i / KH * FRAMES) * SIZE + line) * PITCH + left;
     var pixels: array<f32, SPAN>;
     // #unroll
     for (var k = 0u; k < SPAN; k++) {
-      pixels[k] = select(0, (frames[row + places[k]] - MEAN) * (1.0 / DEVIATION), is_line & exist[k]);
+      pixels[k] = select(0, (frames[min(place + k, params.last)] - MEAN) * (1.0 / DEVIATION), (exist & (1u << k)) != 0);
     }
     // #unroll
     for (var k = 0u; k < KW; k++) {

@@ -1,2 +1,2 @@
-// The element type of matrices: f16.
+// The type of an element: f16.
 alias Component = f16;

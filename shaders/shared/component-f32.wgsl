@@ -1,2 +1,2 @@
-// The element type of matrices: f32.
+// The type of an element: f32.
 alias Component = f32;

@@ -182,6 +182,11 @@ export const convolutionCases: readonly OperatorCase[] = [
   depthwiseCase({ extent: [1, 6, 4, 5, 9], kernel: [3, 3, 3], stride: 2, bias: true, activation: 'relu', cut: 1 }, 76),
   depthwiseCase({ extent: [1, 4, 6, 5, 16], kernel: [3, 3, 3], bias: true, activation: 'swish', asOnGpu: true }, 77),
   depthwiseCase({ extent: [2, 5, 6, 7, 12], kernel: [3, 3, 3], stride: 2, bias: true, asOnGpu: true }, 78),
+  depthwiseCase(
+    { extent: [1, 7, 3, 5, 5], kernel: [3, 3, 3], bias: true, activation: 'swish', cut: 4, asOnGpu: true },
+    79,
+  ),
+  depthwiseCase({ extent: [2, 18, 2, 3, 3], kernel: [5, 1, 1], bias: true, activation: 'relu', asOnGpu: true }, 92),
   frameConvCase([1, 3, 3, 17], { channels: 24, kernel: 3, stride: 2 }, 80),
   frameConvCase([2, 3, 2, 16], { channels: 37, kernel: 3, stride: 2 }, 81),
   frameConvCase([1, 2, 1, 6], { channels: 5, kernel: 5, stride: 1 }, 82),
