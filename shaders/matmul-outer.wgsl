@@ -25,7 +25,7 @@ const LANES = TILE_QUADS * LANE_LINES;
 const DEPTH_QUADS = DEPTH / 4;
 
 // each index that varies has a dimension of its own, so that one bounds check serves all constant ones
-var<workgroup> input_tile: array<array<array<vec2f, LANE_LINES>, LANE_PAIRS>, DEPTH>; // [k][pair of rows][line]
+var<workgroup> input_tile: array<array<array<array<vec2f, LANE_LINES>, LANE_PAIRS>, 4>, DEPTH_QUADS>; // [quad of k][k][pair of rows][line]
 var<workgroup> weight_tile: array<array<vec4f, TILE_QUADS>, DEPTH>;    // [k][quad of columns]
 
 /// Adds the outer products of all k of the tiles in workgroup memory.
@@ -36,7 +36,7 @@ fn multiply(line: u32, column: u32, sums: ptr<function, array<vec4f, LANE_ROWS>>
     let factor = weight_tile[k][column];
     // #unroll
     for (var p = 0u; p < LANE_PAIRS; p++) {
-      let rows = input_tile[k][p][line];
+      let rows = input_tile[k / 4][k & 3][p][line];
       sums[p * 2] = fma(vec4f(rows.x), factor, sums[p * 2]);
       sums[p * 2 + 1] = fma(vec4f(rows.y), factor, sums[p * 2 + 1]);
     }
@@ -55,12 +55,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     workgroupBarrier();                                                 // the tiles before are no longer read
     for (var slot = lane; slot < ROWS / 2 * DEPTH_QUADS; slot += LANES) {
       let pair = slot / DEPTH_QUADS;
-      let quad = slot % DEPTH_QUADS;
+      let quad = slot & (DEPTH_QUADS - 1);
       let upper = input_at(input_row(first_row + pair * 2), k / 4 + quad);
       let lower = input_at(input_row(first_row + pair * 2 + 1), k / 4 + quad);
       // #unroll
       for (var i = 0u; i < 4; i++) {
-        input_tile[quad * 4 + i][pair / LANE_LINES][pair % LANE_LINES] = vec2f(upper[i], lower[i]);
+        input_tile[quad][i][pair / LANE_LINES][pair & (LANE_LINES - 1)] = vec2f(upper[i], lower[i]);
       }
     }
     // #unroll
