@@ -86,11 +86,14 @@ export const info = defineCommand({
 });
 
 /** Why the first candidates are first. */
-function rule({ adapter, subgroupSize }: Capabilities): string {
+function rule({ adapter, subgroupSize, laneRegisters }: Capabilities): string {
   if (adapter.software) {
     return subgroupSize === undefined
       ? 'tiles in workgroup memory: subgroups are missing or of varying size'
       : `subgroups: on a software adapter a load costs dozens of multiply-adds, and ${subgroupSize} lanes can share theirs`;
   }
-  return 'tiles in workgroup memory, which is fast on a GPU';
+  const registers = Number.isFinite(laneRegisters)
+    ? `; kernels that take more than ${laneRegisters} registers of a lane come after those that do not`
+    : '';
+  return `tiles in workgroup memory, which is fast on a GPU${registers}`;
 }

@@ -28,7 +28,10 @@ export interface Capabilities {
   readonly subgroupSize: number | undefined;
   /** Whether a kernel has that size only if it asks for it: by the feature subgroup-size-control. */
   readonly subgroupSizeVaries: boolean;
-  /** Registers of 32 bits that a lane has, as far as one can know: kernels that take more of them come after those that do not. */
+  /**
+   * Registers of 32 bits that a lane can fill, as far as one can know: kernels that take more come after those that do not. Infinity where
+   * there are enough for all.
+   */
   readonly laneRegisters: number;
   /** How many units run workgroups at the same time, as far as one can know. */
   readonly units: number;

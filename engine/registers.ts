@@ -7,8 +7,8 @@ import type { Kernel } from './kernel.ts';
 import { kernelLabel, kernelsOf } from './kernel.ts';
 
 /**
- * Registers that a kernel takes beside its variables, for addresses, operands on their way and loops: as many as Mesa's compiler for
- * Intel's Xe gives the matmul and attention kernels.
+ * Registers that a kernel takes beside its variables, for addresses, operands on their way and loops. By Mesa's compiler for Intel's Xe,
+ * where a lane has 64, what has 40 in variables does not spill, and what has 44 does.
  */
 const besideVariables = 24;
 

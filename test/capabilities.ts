@@ -8,7 +8,7 @@ export const defaultCapabilities: Capabilities = {
   features: new Set(),
   subgroupSize: undefined,
   subgroupSizeVaries: false,
-  laneRegisters: 256,
+  laneRegisters: Number.POSITIVE_INFINITY,
   units: 128,
   matrices: [],
   limits: {
