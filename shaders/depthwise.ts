@@ -129,9 +129,14 @@ function kernels(capabilities: Capabilities, input: Value, problem: Depthwise): 
   }
   // what a GPU has registers for: at a stride of two, four columns touch nine of the input
   const byQuad = tilesOf({ columns: problem.stride === 1 ? 4 : 2, channels: 4 }, problem);
-  // and one that has 64 for an invocation; a channel is half a word where halves are packed, which an invocation cannot write
-  const byChannel = storage.label === 'packed' ? [] : tilesOf({ columns: 2, channels: 1 }, problem);
+  // and one that has 64 for an invocation
+  const byChannel = canGoByChannel(storage, problem) ? tilesOf({ columns: 2, channels: 1 }, problem) : [];
   return [...byQuad, ...byChannel].map(kernel);
+}
+
+/** Not where halves are packed, for an invocation cannot write half a word, nor where lines and columns are more than the bits of one. */
+function canGoByChannel({ label }: Storage, { kernel: [, height, width], stride }: Depthwise): boolean {
+  return label !== 'packed' && stride + width + height + 2 <= 32;
 }
 
 /** Through many frames where that leaves enough invocations, then through few; else the other way round. */

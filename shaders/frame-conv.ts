@@ -27,6 +27,7 @@ const tiles = [
   { columns: 8, quads: 2 },
   { columns: 4, quads: 1 },
 ] as const;
+type Tile = (typeof tiles)[number];
 
 /**
  * Pixels to channels, zeros around the frame: [V, I, T, S, S] in f32 -> [V, T, S', S', C], where S' = ceil(S / stride). Throws
@@ -41,6 +42,9 @@ export function frameConv(graph: Graph, frames: Value, options: FrameConvOptions
   const outSize = Math.ceil(size / stride);
   const shape = [videos, count, outSize, outSize, channels];
   const output = graph.activation(name, shape, type);
+  /** Pixels of a line that a tile's columns touch; the kernel has a bit for each in a word. */
+  const spanOf = ({ columns }: Tile) => (columns - 1) * stride + kernel;
+  const hasBits = (tile: Tile) => spanOf(tile) <= 32;
   graph.add({
     name,
     operator: 'frameConv',
@@ -49,7 +53,7 @@ export function frameConv(graph: Graph, frames: Value, options: FrameConvOptions
     flops: 2 * planes * kernel * kernel * elementCount(shape),
     candidates: (capabilities) => {
       const storage = storageOf(type, capabilities);
-      const kernels = tiles.map((tile): Kernel => {
+      const kernels = tiles.filter(hasBits).map((tile): Kernel => {
         const laneQuads = Math.min(tile.quads, quads(channels));
         const parts = Math.ceil(quads(channels) / laneQuads);
         const invocations = videos * count * outSize * Math.ceil(outSize / tile.columns) * parts;
@@ -69,8 +73,7 @@ export function frameConv(graph: Graph, frames: Value, options: FrameConvOptions
             LANE_QUADS: laneQuads,
             COLUMNS: tile.columns,
             SUMS: tile.columns * laneQuads,
-            // pixels of a line that COLUMNS of the output touch; the kernel has a bit for each in a word
-            SPAN: (tile.columns - 1) * stride + kernel,
+            SPAN: spanOf(tile),
             STRIDE: stride,
             PAD: (kernel - 1) / 2,
             KH: kernel,
