@@ -11,6 +11,7 @@ import { namedConfig } from '../model/config.ts';
 import { chooseStorage, Planner } from '../model/planner.ts';
 import { adapterOption, openDevice } from './adapter.ts';
 import { defineCommand } from './command.ts';
+import { framesReason } from './frames-reason.ts';
 import { formatTable } from './table.ts';
 
 /** `stam info [--json]`. */
@@ -48,7 +49,7 @@ export const info = defineCommand({
           : 'no shader-f16';
     const why = [
       `dtype ${storage}: ${reason}`,
-      `frames: ${planner.framesReason(1)}`,
+      `frames: ${framesReason(planner, 1)}`,
       `kernels: ${known.origin}`,
       ...(known.tuning?.problems.map(formatTuned) ?? [rule(capabilities)]),
     ];

@@ -6,7 +6,7 @@ import { StamError } from './errors.ts';
 import type { Kernel } from './kernel.ts';
 import type { Layout } from './layout.ts';
 import { rowLayout } from './layout.ts';
-import { byRegisters } from './registers.ts';
+import { ranked } from './ranking.ts';
 import type { Shape } from './shape.ts';
 import { elementCount, formatShape } from './shape.ts';
 
@@ -167,7 +167,7 @@ export class Graph {
     for (const value of Object.values(node.outputs)) this.#expectOwn(value, 'activation');
     this.nodes.push({
       ...node,
-      candidates: (capabilities) => byRegisters(node.candidates(capabilities), capabilities),
+      candidates: (capabilities) => ranked(node.candidates(capabilities), capabilities),
     });
   }
 

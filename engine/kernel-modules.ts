@@ -5,6 +5,9 @@ import type { MatrixShape } from './matrices.ts';
 /** What is known of a device when its kernels' modules are imported. */
 interface OpenedDevice {
   readonly matrices: readonly MatrixShape[];
+  readonly subgroupSize: number | undefined;
+  readonly laneRegisters: number;
+  readonly adapter: { readonly software: boolean };
 }
 
 type ImportKernels = (device: OpenedDevice) => Promise<void> | undefined;

@@ -14,7 +14,6 @@ const besideVariables = 24;
 
 /** The candidates in their order, but those first that a lane has the registers for. */
 export function byRegisters(candidates: readonly Kernel[], { laneRegisters }: Capabilities): readonly Kernel[] {
-  if (laneRegisters === Number.POSITIVE_INFINITY) return candidates;
   const fits = new Set(candidates.filter((kernel) => registersOf(kernel) <= laneRegisters));
   return [...fits, ...candidates.filter((kernel) => !fits.has(kernel))];
 }

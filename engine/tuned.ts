@@ -55,6 +55,8 @@ export interface Tuning {
   readonly ms: number;
   /** How times were taken. */
   readonly clock: ClockName;
+  /** That, what there was no time for, and the pass, in words. */
+  readonly how: string;
   /** The costliest first. */
   readonly problems: readonly TunedProblem[];
   /** Problems for which there was no time. */
@@ -107,11 +109,4 @@ export function formatTuned({ operator, problem, way, tried, wrong, unreached, f
   ];
   const text = `${operator} ${problem}: ${way}, ${time(chosen)}${others.length ? ` (${others.join(', ')})` : ''}`;
   return `${text}${notes.join('')}`;
-}
-
-/** `64 at a time, measured (ms each: 0.31 by 32, 0.25 by 64, 0.25 by 128; not tried: 256)` */
-export function formatPass({ items, tried, unreached }: TunedPass): string {
-  const times = tried.map(({ items, ms }) => `${ms.toPrecision(3)} by ${items}`).join(', ');
-  const others = unreached.length > 0 ? `; not tried: ${unreached.join(', ')}` : '';
-  return `${items} at a time, measured (ms each: ${times}${others})`;
 }

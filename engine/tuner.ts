@@ -10,6 +10,7 @@ import { distinctProblems } from './problems.ts';
 import type { Testbed } from './testbed.ts';
 import type { TunedProblem, Tuning } from './tuned.ts';
 import { chooseTuned } from './tuned.ts';
+import { howText } from './tuning-text.ts';
 
 export interface TuneOptions {
   readonly signal?: AbortSignal | undefined;
@@ -76,7 +77,7 @@ export async function tune(
   const until = Math.min(end, testbed.now() + budget.passMs);
   const options = { choose: chooseTuned({ problems: known }), until, signal };
   const pass = choice && (await choosePass(testbed, choice, options));
-  return {
+  const tuning = {
     date: new Date().toISOString(),
     ms: testbed.now() - begin,
     clock: testbed.clock.name,
@@ -84,4 +85,5 @@ export async function tune(
     untried: problems.length - known.length,
     ...(pass && { pass }),
   };
+  return { ...tuning, how: howText(tuning) };
 }

@@ -5,7 +5,6 @@ import { expectOneOf } from './options.ts';
 import type { TextStore } from './text-store.ts';
 import { defaultTextStore } from './text-stores.ts';
 import type { TunedPass, TunedProblem, Tuning } from './tuned.ts';
-import { formatPass } from './tuned.ts';
 import type { TuneOptions } from './tuner.ts';
 import { version } from './version.ts';
 
@@ -63,8 +62,9 @@ export async function obtainTuning(device: Device, graph: Graph, options: Obtain
     const known = await knownTuning(device.capabilities, use, store);
     if (known.tuning || device.capabilities.adapter.software) return known;
   }
-  const tuning = await tuneOn(device, graph, options);
-  let origin = `tuned now, in ${(tuning.ms / 1000).toFixed(1)} s${howText(tuning)}`;
+  const { tuneDevice } = await import('./tune-device.ts');
+  const tuning = await tuneDevice(device, graph, options);
+  let origin = `tuned now, in ${(tuning.ms / 1000).toFixed(1)} s; ${tuning.how}`;
   try {
     if (store) await store.write(storedName(device.capabilities, use), JSON.stringify(tuning));
     else origin += '; there is nowhere to keep it';
@@ -74,16 +74,6 @@ export async function obtainTuning(device: Device, graph: Graph, options: Obtain
   return { tuning, origin, ms: tuning.ms };
 }
 
-async function tuneOn(device: Device, graph: Graph, options: TuneOptions): Promise<Tuning> {
-  const [{ tune }, { DeviceTestbed }] = await Promise.all([import('./tuner.ts'), import('./trial.ts')]);
-  const testbed = await DeviceTestbed.create(device);
-  try {
-    return await tune(testbed, graph, options);
-  } finally {
-    testbed.dispose();
-  }
-}
-
 /** An earlier tuning, if there is one. Makes none. */
 export async function knownTuning(
   capabilities: Capabilities,
@@ -91,7 +81,7 @@ export async function knownTuning(
   store: TextStore | undefined,
 ): Promise<TuningOutcome> {
   const tuning = parseTuning(await textOf(store, storedName(capabilities, use)));
-  if (tuning) return { tuning, origin: `tuned ${tuning.date}${howText(tuning)}`, ms: 0 };
+  if (tuning) return { tuning, origin: `tuned ${tuning.date}; ${tuning.how}`, ms: 0 };
   const hint = capabilities.adapter.software ? '; a software adapter is tuned only when asked to, with full' : '';
   return { tuning: undefined, origin: `chosen by rule: not tuned yet${hint}`, ms: 0 };
 }
@@ -103,17 +93,6 @@ async function textOf(store: TextStore | undefined, name: string): Promise<strin
   } catch {
     return undefined;
   }
-}
-
-/** By which clock it was tuned, for what there was no time, and what was found beside kernels. */
-function howText({ clock, untried, problems, pass }: Tuning): string {
-  const unreached = problems.reduce((sum, one) => sum + one.unreached.length, 0);
-  return [
-    `, by ${clock}`,
-    ...(untried ? [`; ${untried} cheaper problems take what their operator's costliest one got`] : []),
-    ...(unreached ? [`; there was no time for ${unreached} candidates`] : []),
-    ...(pass ? [`; ${formatPass(pass)}`] : []),
-  ].join('');
 }
 
 function storedName(capabilities: Capabilities, use: string): string {
@@ -132,7 +111,7 @@ function parseTuning(text: string | undefined): Tuning | undefined {
     const isPass = ({ items, tried }: TunedPass) =>
       [items, ...tried.map((one) => one.items)].every((count) => Number.isSafeInteger(count) && count > 0);
     const isTuning = Array.isArray(tuning.problems) && tuning.problems.every(isProblem);
-    return isTuning && (!tuning.pass || isPass(tuning.pass)) ? tuning : undefined;
+    return isTuning && typeof tuning.how === 'string' && (!tuning.pass || isPass(tuning.pass)) ? tuning : undefined;
   } catch (error) {
     if (error instanceof SyntaxError || error instanceof TypeError) return undefined;
     throw error;

@@ -1,7 +1,6 @@
 // From whatever an app calls its weights to a checkpoint: an address, a file, bytes.
 import { StamError, throwIfAborted } from '../engine/errors.ts';
 import { cacheStorage } from '../engine/text-stores.ts';
-import { browserBlockStore, cachedSource } from './block-cache.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { cannotFetch, describeFailure, printableAddress, statusText } from './http-response.ts';
 import { httpSource } from './http-source.ts';
@@ -53,15 +52,22 @@ export async function openWeights(input: WeightInput, options: OpenWeightsOption
   const place = placeOf(input);
   const source = await open(place);
   if (!isIndex(place, source.name)) return await openCheckpoint(source, options);
-  const { openShardedSafetensors } = await shardReader().catch(async (error) => {
-    await source.close();
-    throw error;
-  });
+  const { openShardedSafetensors } = await closingOnFailure(source, shardReader());
   return await openShardedSafetensors(source, (name) => open(beside(place, name)), options);
 }
 
 /** A file of its own in the library for browsers: most models come in one file. */
 const shardReader = () => import('./sharded-safetensors.ts');
+/** Likewise: what comes from elsewhere than http, and where there is no Cache API, is not kept. */
+const blockCache = () => import('./block-cache.ts');
+
+/** What `work` gives. Closes the source where it fails. */
+async function closingOnFailure<T>(source: ByteSource, work: Promise<T>): Promise<T> {
+  return await work.catch(async (error) => {
+    await source.close();
+    throw error;
+  });
+}
 
 /** An input whose text, where it is one, is a path: addresses are URLs. */
 type Place = WeightInput;
@@ -154,6 +160,7 @@ function beside(index: Place, name: string): Place {
 async function keep(source: ByteSource, { cache = true, onNotice }: OpenWeightsOptions): Promise<ByteSource> {
   const storage = cache ? cacheStorage() : undefined;
   if (!storage) return source;
+  const { browserBlockStore, cachedSource } = await closingOnFailure(source, blockCache());
   return await cachedSource(source, { store: browserBlockStore(storage), onProblem: onNotice });
 }
 

@@ -108,19 +108,14 @@ export class Planner extends NetworkPlanner {
     this.#measured = this.#given === undefined ? tuning?.pass : undefined;
   }
 
-  /** `16 at a time (all there are); at most 128 by rule: ...`: how many frames go through the spatial transformer of V videos, and why. */
-  framesReason(videos: number): string {
-    const [frames, wanted] = [this.#framesOf(videos, this.#wanted), this.#wanted];
-    const all = frames === videos * this.config.frames ? ' (all there are)' : '';
-    const bound = frames < wanted && !all ? ' (no more fit a binding of this device)' : '';
-    return `${frames} at a time${all}${bound}; at most ${wanted} ${this.#reason}`;
-  }
-
-  get #reason(): string {
-    if (this.#given !== undefined) return 'as asked for';
-    if (this.#measured) return 'as measured';
-    const { software } = this.device.capabilities.adapter;
-    return `by rule: ${software ? 'a processor gains nothing by more' : 'eight videos fill the largest GPU'}`;
+  /** How many frames go through the spatial transformer of V videos at a time, how many might at most, and what says so. */
+  frames(videos: number): {
+    readonly frames: number;
+    readonly most: number;
+    readonly by: 'option' | 'tuning' | 'rule';
+  } {
+    const by = this.#given !== undefined ? 'option' : this.#measured ? 'tuning' : 'rule';
+    return { frames: this.#framesOf(videos, this.#wanted), most: this.#wanted, by };
   }
 
   get #byRule(): number {

@@ -4,12 +4,12 @@ import { StamError } from '../engine/errors.ts';
 import type { Graph, Value } from '../engine/graph.ts';
 import type { Kernel } from '../engine/kernel.ts';
 import type { Attention } from './attention-family.ts';
-import { attentionOuter } from './attention-outer.ts';
-import { attentionSubgroup } from './attention-subgroup.ts';
 import { attentionTile } from './attention-tile.ts';
 import { attentionRow } from './definitions.ts';
 import { expectTensor } from './expect.ts';
+import { attentionOuter } from './gpu-families.ts';
 import { attentionFlash, attentionMatrix } from './matrix-families.ts';
+import { attentionSubgroup } from './subgroup-families.ts';
 
 /** What attention() takes beside its input. */
 export interface AttentionOptions {

@@ -8,9 +8,9 @@ import type { Activation } from './activations.ts';
 import { activationImports } from './activations.ts';
 import { depthwiseRow } from './convolution-definitions.ts';
 import quadSource from './depthwise.wgsl';
-import channelSource from './depthwise-channel.wgsl';
 import { expectTensor } from './expect.ts';
 import type { FrameRange } from './frame-range.ts';
+import { depthwiseChannel } from './gpu-families.ts';
 import biasAdd from './shared/bias-add.wgsl';
 import biasNone from './shared/bias-none.wgsl';
 import componentF16 from './shared/component-f16.wgsl';
@@ -119,7 +119,7 @@ interface Depthwise {
 /** Every kernel that can run it on such a device, best guess first. */
 function kernels(capabilities: Capabilities, input: Value, problem: Depthwise): Kernel[] {
   const storage = storageOf(input.storage, capabilities);
-  const kernel = (tile: Tile) => kernelOf(tile, problem, storage);
+  const kernel = (tile: Tile) => kernelOf(tile, quadSource, problem, storage);
   if (capabilities.adapter.software) {
     const tile = { lines: 1, columns: 4, frames: 16, channels: 4 } as const;
     const [flat, tall, short] = [tile, { ...tile, lines: 2 }, { ...tile, frames: 4 }];
@@ -130,8 +130,10 @@ function kernels(capabilities: Capabilities, input: Value, problem: Depthwise): 
   // what a GPU has registers for: at a stride of two, four columns touch nine of the input
   const byQuad = tilesOf({ columns: problem.stride === 1 ? 4 : 2, channels: 4 }, problem);
   // and one that has 64 for an invocation
-  const byChannel = canGoByChannel(storage, problem) ? tilesOf({ columns: 2, channels: 1 }, problem) : [];
-  return [...byQuad, ...byChannel].map(kernel);
+  const channelSource = depthwiseChannel();
+  if (channelSource === undefined || !canGoByChannel(storage, problem)) return byQuad.map(kernel);
+  const byChannel = tilesOf({ columns: 2, channels: 1 }, problem);
+  return [...byQuad.map(kernel), ...byChannel.map((tile) => kernelOf(tile, channelSource, problem, storage))];
 }
 
 /** Not where halves are packed, for an invocation cannot write half a word, nor where lines and columns are more than the bits of one. */
@@ -151,7 +153,7 @@ function invocationsOf({ lines, columns, frames, channels }: Tile, { shape, make
   return videos * Math.ceil(make.count / frames) * blocks * quads(allChannels) * (4 / channels);
 }
 
-function kernelOf(tile: Tile, problem: Depthwise, storage: Storage): Kernel {
+function kernelOf(tile: Tile, source: string, problem: Depthwise, storage: Storage): Kernel {
   const { kernel, stride, shape, height, width, make, held, label } = problem;
   const [, frames, outHeight, outWidth, channels] = shape;
   const [kt, kh, kw] = kernel;
@@ -165,7 +167,7 @@ function kernelOf(tile: Tile, problem: Depthwise, storage: Storage): Kernel {
     name: byQuad ? 'depthwise' : 'depthwise-channel',
     tile: size,
     variant: `${size} ${storage.label} ${kt}x${kh}x${kw}${stride > 1 ? ` every ${stride}` : ''} ${label}`.trim(),
-    source: byQuad ? quadSource : channelSource,
+    source,
     imports: {
       ...problem.imports,
       ...(byQuad ? { storage: storage.text } : { component: storage.label === 'f16' ? componentF16 : componentF32 }),

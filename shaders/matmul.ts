@@ -12,10 +12,9 @@ import { gatedRow, linearRow, patchEmbedRow, pixelRow, plainRow } from './defini
 import { expectTensor } from './expect.ts';
 import { fewRows, mostRows } from './few-rows.ts';
 import type { FrameRange } from './frame-range.ts';
+import { matmulOuter } from './gpu-families.ts';
 import type { Matmul } from './matmul-family.ts';
-import { matmulOuter } from './matmul-outer.ts';
 import { matmulRow } from './matmul-row.ts';
-import { matmulSubgroup } from './matmul-subgroup.ts';
 import { matmulTile } from './matmul-tile.ts';
 import { matmulMatrix } from './matrix-families.ts';
 import { panelLayout } from './panels.ts';
@@ -32,6 +31,7 @@ import rowsPatchesOdd from './shared/rows-patches-odd.wgsl';
 import rowsPixels from './shared/rows-pixels.wgsl';
 import rowsPlain from './shared/rows-plain.wgsl';
 import swish from './shared/swish.wgsl';
+import { matmulSubgroup } from './subgroup-families.ts';
 
 /** Every kernel that can run a matmul on such a device, best guess first. */
 function kernels(capabilities: Capabilities, matmul: Matmul): Kernel[] {

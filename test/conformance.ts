@@ -9,9 +9,14 @@ import type { Layout } from '../engine/layout.ts';
 import { rowLayout } from '../engine/layout.ts';
 import { createPlan } from '../engine/plan.ts';
 import { Program } from '../engine/program.ts';
+import { loadRanking } from '../engine/ranking.ts';
 import type { Shape } from '../engine/shape.ts';
 import { Weights } from '../engine/weights.ts';
+import { loadGpuKernels } from '../shaders/gpu-families.ts';
 import { largestDifference } from './close.ts';
+
+// a software adapter runs these too, in the cases that are as on a GPU, and plans are made for devices that are not here
+await Promise.all([loadGpuKernels(), loadRanking()]);
 
 export interface Tensor {
   readonly shape: Shape;

@@ -6,14 +6,19 @@ import { laneRegistersOf, unitsOf } from '../../engine/hardware.ts';
 import { wayOf } from '../../engine/kernel.ts';
 import type { Plan } from '../../engine/plan.ts';
 import { createPlan } from '../../engine/plan.ts';
+import { loadRanking } from '../../engine/ranking.ts';
 import { namedConfig } from '../../model/config.ts';
 import { stamGraph } from '../../model/stam.ts';
 import { x3dGraph } from '../../model/x3d.ts';
 import { x3dConfigs } from '../../model/x3d-config.ts';
+import { loadGpuKernels } from '../../shaders/gpu-families.ts';
 import { loadMatrixKernels } from '../../shaders/matrix-families.ts';
+import { loadSubgroupKernels } from '../../shaders/subgroup-families.ts';
 import { defaultCapabilities, withHalves, withMatrices, withSubgroups } from '../capabilities.ts';
 
-beforeAll(loadMatrixKernels);
+beforeAll(async () => {
+  await Promise.all([loadMatrixKernels(), loadGpuKernels(), loadSubgroupKernels(), loadRanking()]);
+});
 
 /** A GPU with halves, 32 KiB of workgroup memory and up to 1024 invocations, as all of these have. */
 function gpu(vendor: string): Capabilities {

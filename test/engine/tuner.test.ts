@@ -46,7 +46,7 @@ const waysOf = (graph: Graph, tuning: Awaited<ReturnType<typeof tuneDevice>> | u
     command.kind === 'dispatch' ? [command.kernel.tile] : [],
   );
 
-const noTuning = { date: '', ms: 1, clock: 'timestamps', untried: 0 } as const;
+const noTuning = { date: '', ms: 1, clock: 'timestamps', how: '', untried: 0 } as const;
 const noProblem = {
   operator: 'double',
   problem: '',

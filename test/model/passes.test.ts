@@ -1,5 +1,7 @@
 // How many frames go through the spatial transformer at a time: asked for, measured, or by rule, and always what the device can bind.
+
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { framesReason } from '../../cli/frames-reason.ts';
 import type { Capabilities, Device } from '../../engine/device.ts';
 import { choosePass } from '../../engine/pass-size.ts';
 import { DeviceTestbed } from '../../engine/trial.ts';
@@ -24,7 +26,7 @@ const plannerOn = (capabilities: Capabilities, wanted?: number, model = 'stam_16
 
 const tuned = (items: number, ...tried: number[]): Tuning => {
   const pass: TunedPass = { items, tried: tried.map((count) => ({ items: count, ms: 1 })), unreached: [] };
-  return { date: '', ms: 1, clock: 'timestamps', problems: [], untried: 0, pass };
+  return { date: '', ms: 1, clock: 'timestamps', how: '', problems: [], untried: 0, pass };
 };
 
 /** Frames of the passes over V videos. */
@@ -38,21 +40,21 @@ describe('the frames of a pass', () => {
   test('are by rule what the largest GPU takes, and fewer on a processor', () => {
     expect(passesOf(plannerOn(large), 10)).toEqual([128, 32]);
     expect(passesOf(plannerOn(software), 2)).toEqual([16, 16]);
-    expect(plannerOn(large).framesReason(1)).toMatch(/^16 at a time \(all there are\); at most 128 by rule: eight/);
-    expect(plannerOn(software).framesReason(3)).toMatch(/^16 at a time; at most 16 by rule: a processor/);
+    expect(framesReason(plannerOn(large), 1)).toMatch(/^16 at a time \(all there are\); at most 128 by rule: eight/);
+    expect(framesReason(plannerOn(software), 3)).toMatch(/^16 at a time; at most 16 by rule: a processor/);
   });
 
   test('are what was measured, unless a number was asked for', () => {
     const planner = plannerOn(large);
     planner.adopt(tuned(32, 16, 32, 64));
     expect(passesOf(planner, 5)).toEqual([32, 32, 16]);
-    expect(planner.framesReason(5)).toBe('32 at a time; at most 32 as measured');
+    expect(framesReason(planner, 5)).toBe('32 at a time; at most 32 as measured');
     planner.adopt(undefined);
     expect(passesOf(planner, 5)).toEqual([80]);
     const asked = plannerOn(large, 48);
     asked.adopt(tuned(32, 16, 32, 64));
     expect(passesOf(asked, 5)).toEqual([48, 32]);
-    expect(asked.framesReason(5)).toBe('48 at a time; at most 48 as asked for');
+    expect(framesReason(asked, 5)).toBe('48 at a time; at most 48 as asked for');
     expect(asked.passes(5)).toBeUndefined();
   });
 
@@ -71,7 +73,7 @@ describe('the frames of a pass', () => {
     const bound = plannerOn(withBindings(100 * widest));
     expect(bound.passes(16)?.counts).toEqual([16, 32, 64, 100]);
     bound.adopt(tuned(128, 64, 128));
-    expect(bound.framesReason(16)).toBe(
+    expect(framesReason(bound, 16)).toBe(
       '100 at a time (no more fit a binding of this device); at most 128 as measured',
     );
   });

@@ -1,9 +1,12 @@
 // Kernels that keep a bit of a word for each pixel of a line are offered only where a word has enough of them.
-import { expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { Graph } from '../../engine/graph.ts';
 import { wayOf } from '../../engine/kernel.ts';
+import { loadGpuKernels } from '../../shaders/gpu-families.ts';
 import { depthwise, frameConv, tapLayout } from '../../shaders/index.ts';
 import { defaultCapabilities } from '../capabilities.ts';
+
+beforeAll(loadGpuKernels);
 
 const waysOf = (graph: Graph) => (graph.nodes[0].candidates(defaultCapabilities) ?? []).map(wayOf);
 

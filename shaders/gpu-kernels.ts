@@ -1,0 +1,4 @@
+// What gpu-families.ts loads on demand.
+export { attentionOuter } from './attention-outer.ts';
+export { default as depthwiseChannel } from './depthwise-channel.wgsl';
+export { matmulOuter } from './matmul-outer.ts';
