@@ -64,7 +64,7 @@ export async function obtainTuning(device: Device, graph: Graph, options: Obtain
   }
   const { tuneDevice } = await import('./tune-device.ts');
   const tuning = await tuneDevice(device, graph, options);
-  let origin = `tuned now, in ${(tuning.ms / 1000).toFixed(1)} s; ${tuning.how}`;
+  let origin = `tuned now, in ${(tuning.ms / 1000).toFixed(1)} s, ${tuning.how}`;
   try {
     if (store) await store.write(storedName(device.capabilities, use), JSON.stringify(tuning));
     else origin += '; there is nowhere to keep it';
@@ -81,7 +81,7 @@ export async function knownTuning(
   store: TextStore | undefined,
 ): Promise<TuningOutcome> {
   const tuning = parseTuning(await textOf(store, storedName(capabilities, use)));
-  if (tuning) return { tuning, origin: `tuned ${tuning.date}; ${tuning.how}`, ms: 0 };
+  if (tuning) return { tuning, origin: `tuned ${tuning.date}, ${tuning.how}`, ms: 0 };
   const hint = capabilities.adapter.software ? '; a software adapter is tuned only when asked to, with full' : '';
   return { tuning: undefined, origin: `chosen by rule: not tuned yet${hint}`, ms: 0 };
 }
