@@ -1,7 +1,7 @@
 // Whether the kernels of a plan compute right results on this very device. Compilers and drivers have errors of their own, which show
 // as plausible wrong numbers: so each kernel runs once on a small problem, and what it gives is compared with plain loops.
 import { madeUnlessAborted, unlessAborted } from './abort.ts';
-import type { Device } from './device.ts';
+import type { Capabilities, Device } from './device.ts';
 import { formatAdapter } from './device.ts';
 import { encodeHalves } from './dtype.ts';
 import { StamError, throwIfAborted } from './errors.ts';
@@ -30,6 +30,8 @@ interface Untried {
   readonly node: GraphNode;
   readonly check: NodeCheck;
   readonly kernel: Kernel;
+  /** Those by which it is a candidate, of the small problem, too. */
+  readonly capabilities: Capabilities;
 }
 
 export interface SelfCheckOptions {
@@ -77,11 +79,15 @@ export class SelfCheck {
 
   /**
    * Plans a graph with kernels that have not failed, without trying those that are new: for what is wanted of a plan beside running it.
-   * `choose` picks among them, by default the first. Throws as createPlan() does, and shader or unsupported where all of a node's
-   * kernels have failed.
+   * `choose` picks among them, by default the first; they are those of `capabilities`, by default the device's, in their order. Throws as
+   * createPlan() does, and shader or unsupported where all of a node's kernels have failed.
    */
-  plan(graph: Graph, choose: Choose = (_, candidates) => candidates[0]): Plan {
-    return createPlan(graph, this.#device.capabilities, (node, candidates) => {
+  plan(
+    graph: Graph,
+    choose: Choose = (_, candidates) => candidates[0],
+    capabilities: Capabilities = this.#device.capabilities,
+  ): Plan {
+    return createPlan(graph, capabilities, (node, candidates) => {
       const left = candidates.filter((kernel) => !this.#dropped.has(kernelLabel(kernel)));
       return left.length > 0 ? choose(node, left) : this.#noneLeft(node, candidates);
     });
@@ -91,11 +97,16 @@ export class SelfCheck {
    * Plans a graph, tries each kernel that is new, and plans again without those that fail until all are right. Throws what plan() and
    * Program.create() throw.
    */
-  async rightPlan(graph: Graph, choose?: Choose, signal?: AbortSignal): Promise<Plan> {
-    if (this.#options.enabled === false) return this.plan(graph, choose);
+  async rightPlan(
+    graph: Graph,
+    choose?: Choose,
+    signal?: AbortSignal,
+    capabilities: Capabilities = this.#device.capabilities,
+  ): Promise<Plan> {
+    if (this.#options.enabled === false) return this.plan(graph, choose, capabilities);
     for (;;) {
-      const plan = this.plan(graph, choose);
-      const failed = await this.#tryKernels(graph, plan, signal);
+      const plan = this.plan(graph, choose, capabilities);
+      const failed = await this.#tryKernels(graph, plan, capabilities, signal);
       if (failed.length === 0) return plan;
       for (const dropped of failed) {
         this.#dropped.set(dropped.kernel, dropped);
@@ -104,13 +115,18 @@ export class SelfCheck {
     }
   }
 
-  async #tryKernels(graph: Graph, plan: Plan, signal: AbortSignal | undefined): Promise<DroppedKernel[]> {
+  async #tryKernels(
+    graph: Graph,
+    plan: Plan,
+    capabilities: Capabilities,
+    signal: AbortSignal | undefined,
+  ): Promise<DroppedKernel[]> {
     const dispatches = plan.commands.filter((command): command is Dispatch => command.kind === 'dispatch');
     const untried = new Map<string, Untried>();
     for (const [index, { kernel }] of dispatches.filter(({ reduces }) => !reduces).entries()) {
       const node = graph.nodes[index];
       const label = kernelLabel(kernel);
-      if (node.check && !this.#passed.has(label)) untried.set(label, { node, check: node.check, kernel });
+      if (node.check && !this.#passed.has(label)) untried.set(label, { node, check: node.check, kernel, capabilities });
     }
     // compiled all at once; what is refused shows below
     const compiling = dispatches.map(({ kernel, resolved }) => this.#device.pipelines.compile(kernel, resolved));
@@ -154,14 +170,14 @@ export class SelfCheck {
 /** Runs one kernel of a node on a small problem. Returns what is wrong with its result, or undefined if nothing is. */
 async function tryKernel(
   device: Device,
-  { node, check, kernel }: Untried,
+  { node, check, kernel, capabilities }: Untried,
   signal: AbortSignal | undefined,
 ): Promise<string | undefined> {
   const graph = new Graph();
   const values = check.given ? {} : operandsOf(graph, node, check.shapes);
   const result = check.build(graph, values);
   graph.keep('result', result);
-  const plan = planWith(kernel, graph, device);
+  const plan = planWith(kernel, graph, capabilities);
   const operands = madeUp(values);
   const weights = await Weights.upload(device, sourceOf(node.name, values, operands), plan.weights, { signal });
   const pictures = new Map<string, GPUTexture>();
@@ -200,7 +216,7 @@ function operandsOf(graph: Graph, node: GraphNode, shapes: NodeCheck['shapes']):
 }
 
 /** The plan of a small problem in which this kernel has its part. */
-function planWith(kernel: Kernel, graph: Graph, { capabilities }: Device): Plan {
+function planWith(kernel: Kernel, graph: Graph, capabilities: Capabilities): Plan {
   const label = kernelLabel(kernel);
   const isKernel = (other: Kernel) => kernelLabel(other) === label;
   const plan = createPlan(graph, capabilities, (_, candidates) => candidates.find(isKernel) ?? candidates[0]);

@@ -1,7 +1,7 @@
 // The self-check on an operator whose kernels are right, wrong or broken by construction.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Device } from '../../engine/device.ts';
-import type { Value } from '../../engine/graph.ts';
+import type { GraphNode, Value } from '../../engine/graph.ts';
 import { Graph } from '../../engine/graph.ts';
 import type { Kernel } from '../../engine/kernel.ts';
 import { kernelLabel } from '../../engine/kernel.ts';
@@ -25,7 +25,7 @@ const unwritten = doubling('unwritten', { condition: 'id.x != 12' });
 const broken = doubling('broken', { expression: 'no_such_function(input[id.x])' });
 const nearly = doubling('nearly', { expression: 'input[id.x] * 2.00001' });
 
-function doubled(kernels: readonly Kernel[]): Graph {
+function doubled(kernels: readonly Kernel[] | GraphNode['candidates']): Graph {
   const add = (into: Graph, of: Value) => {
     const output = into.activation('output', of.shape, of.storage);
     into.add({
@@ -34,7 +34,7 @@ function doubled(kernels: readonly Kernel[]): Graph {
       inputs: { input: of },
       outputs: { output },
       flops: 1,
-      candidates: () => kernels,
+      candidates: typeof kernels === 'function' ? kernels : () => kernels,
       check: {
         shapes: {},
         build: (small, operands) => add(small, operands['input']),
@@ -105,6 +105,16 @@ test('the choice is among those that are left', async () => {
     ['one lane', 'right', 'nearly'],
     ['right', 'nearly'],
   ]);
+});
+
+test('what is a candidate by what was measured is tried as one of the small problem, too', async () => {
+  const check = new SelfCheck(device);
+  const graph = doubled(({ units }) => (units === 132 ? [right] : [nearly]));
+  const capabilities = { ...device.capabilities, units: 132 };
+  expect(kernelsOf(check.plan(graph, undefined, capabilities))).toEqual(['double right']);
+  expect(kernelsOf(await check.rightPlan(graph, undefined, undefined, capabilities))).toEqual(['double right']);
+  expect(check.dropped).toEqual([]);
+  expect(kernelsOf(await check.rightPlan(graph))).toEqual(['double nearly']);
 });
 
 test('none left: an error that names node, adapter and kernels', async () => {
