@@ -6,11 +6,17 @@ import type { Kernel } from './kernel.ts';
 
 /** Where kernels are tried. */
 export interface Testbed {
+  /** The device's; how many units it has, as measured once that was. */
   readonly capabilities: Capabilities;
   /** The clock of Contestant.time(). */
   readonly clock: Clock;
   /** Milliseconds since some moment, by which a budget is kept: compilation and waiting count. */
   now(): number;
+  /**
+   * Measures how many units the device has, which its capabilities say from then on. Undefined where that cannot be told: they say what
+   * they said. Throws device-lost and the signal's reason.
+   */
+  measureUnits(signal?: AbortSignal): Promise<number | undefined>;
   /** Takes memory for a node's operands. Throws out-of-memory, limit and device-lost. */
   prepare(node: GraphNode): Promise<Trial>;
   /** Compiles kernels side by side and returns those that are compiled or refused before `ms` milliseconds are over. */

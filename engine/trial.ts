@@ -1,6 +1,6 @@
 // The testbed that is a device: nodes of a graph on their own, with made-up operands.
 import { BoundKernel } from './bound-kernel.ts';
-import type { Device } from './device.ts';
+import type { Capabilities, Device } from './device.ts';
 import type { ElementType } from './dtype.ts';
 import { encodeHalves, halfToFloat } from './dtype.ts';
 import { StamError } from './errors.ts';
@@ -10,10 +10,12 @@ import { kernelsOf, partOf } from './kernel.ts';
 import { PassTimer } from './pass-timer.ts';
 import { valueBytes } from './plan.ts';
 import type { Contestant, Testbed, Trial } from './testbed.ts';
+import { measureUnits } from './units.ts';
 
 export class DeviceTestbed implements Testbed {
   readonly #device: Device;
   readonly #timer: PassTimer;
+  #capabilities: Capabilities;
 
   /** Throws out-of-memory, limit and device-lost. */
   static async create(device: Device): Promise<DeviceTestbed> {
@@ -23,10 +25,11 @@ export class DeviceTestbed implements Testbed {
   private constructor(device: Device, timer: PassTimer) {
     this.#device = device;
     this.#timer = timer;
+    this.#capabilities = device.capabilities;
   }
 
   get capabilities() {
-    return this.#device.capabilities;
+    return this.#capabilities;
   }
 
   get clock() {
@@ -35,6 +38,12 @@ export class DeviceTestbed implements Testbed {
 
   now(): number {
     return performance.now();
+  }
+
+  async measureUnits(signal?: AbortSignal): Promise<number | undefined> {
+    const units = await measureUnits(this.#device, this.#timer, signal);
+    if (units !== undefined) this.#capabilities = { ...this.#capabilities, units };
+    return units;
   }
 
   prepare(node: GraphNode): Promise<Trial> {

@@ -61,6 +61,8 @@ export interface Tuning {
   readonly problems: readonly TunedProblem[];
   /** Problems for which there was no time. */
   readonly untried: number;
+  /** How many units the device has, as measured before the candidates were ordered by it. Undefined where they were by a guess. */
+  readonly units?: number | undefined;
   /** Undefined where there was no choice, or nothing was measured. */
   readonly pass?: TunedPass | undefined;
 }

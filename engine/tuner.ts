@@ -41,9 +41,10 @@ const budgets: Readonly<Record<'software' | 'gpu', Budget>> = {
 };
 
 /**
- * Tries the candidates of each distinct problem of a graph, the costliest first, each for as much of the time as it is of the graph. Those
- * that the time does not reach take the winner of the costliest one of their operator. Then times passes, if there are several to choose
- * from. Losers are dropped from the device's pipelines. Throws unsupported where no kernel of a problem compiles, and device-lost.
+ * Measures how many units a GPU has, by which candidates are ordered; a software adapter has none that would be worth the time. Tries the
+ * candidates of each distinct problem of a graph, the costliest first, each for as much of the time as it is of the graph. Those that the
+ * time does not reach take the winner of the costliest one of their operator. Then times passes, if there are several to choose from.
+ * Losers are dropped from the device's pipelines. Throws unsupported where no kernel of a problem compiles, and device-lost.
  */
 export async function tune(
   testbed: Testbed,
@@ -54,6 +55,7 @@ export async function tune(
   const { software } = testbed.capabilities.adapter;
   const budget = budgets[software ? 'software' : 'gpu'];
   const choice = !software && passes && passes.counts.length > 1 ? passes : undefined;
+  const units = software ? undefined : await testbed.measureUnits(signal);
   const end = begin + budget.ms;
   const kernelsEnd = choice ? end - budget.passMs : end;
   const problems = distinctProblems(graph)
@@ -83,6 +85,7 @@ export async function tune(
     clock: testbed.clock.name,
     problems: known,
     untried: problems.length - known.length,
+    ...(units && { units }),
     ...(pass && { pass }),
   };
   return { ...tuning, how: howText(tuning) };

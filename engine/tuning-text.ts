@@ -2,10 +2,11 @@
 import type { TunedPass, Tuning } from './tuned.ts';
 
 /** By which clock it was tuned, for what there was no time, and what was found beside kernels. */
-export function howText({ clock, untried, problems, pass }: Omit<Tuning, 'how'>): string {
+export function howText({ clock, untried, problems, units, pass }: Omit<Tuning, 'how'>): string {
   const unreached = problems.reduce((sum, one) => sum + one.unreached.length, 0);
   return [
     `by ${clock}`,
+    ...(units ? [`${units} units measured`] : []),
     ...(untried ? [`${untried} cheaper problems take what their operator's costliest one got`] : []),
     ...(unreached ? [`there was no time for ${unreached} candidates`] : []),
     ...(pass ? [formatPass(pass)] : []),

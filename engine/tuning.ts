@@ -108,10 +108,14 @@ function parseTuning(text: string | undefined): Tuning | undefined {
       [operator, problem, way, ...tried.map((one) => one.way), ...wrong, ...unreached].every(
         (word) => typeof word === 'string',
       );
-    const isPass = ({ items, tried }: TunedPass) =>
-      [items, ...tried.map((one) => one.items)].every((count) => Number.isSafeInteger(count) && count > 0);
-    const isTuning = Array.isArray(tuning.problems) && tuning.problems.every(isProblem);
-    return isTuning && typeof tuning.how === 'string' && (!tuning.pass || isPass(tuning.pass)) ? tuning : undefined;
+    const countsOf = ({ items, tried }: TunedPass) => [items, ...tried.map((one) => one.items)];
+    const counts = [tuning.units ?? 1, ...(tuning.pass ? countsOf(tuning.pass) : [])];
+    const isTuning =
+      Array.isArray(tuning.problems) &&
+      tuning.problems.every(isProblem) &&
+      typeof tuning.how === 'string' &&
+      counts.every((count) => Number.isSafeInteger(count) && count > 0);
+    return isTuning ? tuning : undefined;
   } catch (error) {
     if (error instanceof SyntaxError || error instanceof TypeError) return undefined;
     throw error;

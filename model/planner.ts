@@ -1,5 +1,5 @@
 // Which plans a model has on a device: the same storage, passes and choice of kernels in all of them.
-import type { Device } from '../engine/device.ts';
+import type { Capabilities, Device } from '../engine/device.ts';
 import type { StorageType } from '../engine/dtype.ts';
 import type { Graph } from '../engine/graph.ts';
 import { expectCount, expectOneOf } from '../engine/options.ts';
@@ -33,11 +33,14 @@ export abstract class NetworkPlanner {
   readonly storage: StorageType;
   /** Undefined: kernels are chosen by rule. */
   protected choose: Choose | undefined;
+  /** The device's; how many units it has, as measured if it was. Plans go by these. */
+  #capabilities: Capabilities;
   /** Which kernels are right on the device. */
   readonly selfCheck: SelfCheck;
 
   constructor(device: Device, storage: StorageType, selfCheck?: SelfCheckOptions) {
     this.device = device;
+    this.#capabilities = device.capabilities;
     this.storage = storage;
     this.selfCheck = new SelfCheck(device, selfCheck);
   }
@@ -52,19 +55,21 @@ export abstract class NetworkPlanner {
 
   /** Plans by what was measured from now on, or by rule. */
   adopt(tuning: Tuning | undefined): void {
+    const { capabilities } = this.device;
     this.choose = chooseTuned(tuning);
+    this.#capabilities = { ...capabilities, units: tuning?.units ?? capabilities.units };
   }
 
   abstract graph(videos: number, keep?: (name: string) => boolean): Graph;
 
   /** A plan to look at. */
   plan(videos: number, keep?: (name: string) => boolean): Plan {
-    return this.selfCheck.plan(this.graph(videos, keep), this.choose);
+    return this.selfCheck.plan(this.graph(videos, keep), this.choose, this.#capabilities);
   }
 
   /** The plan of a graph of the same weights to run: its kernels have been tried on the device. */
   async rightPlan(graph: Graph, signal?: AbortSignal): Promise<Plan> {
-    return await this.selfCheck.rightPlan(graph, this.choose, signal);
+    return await this.selfCheck.rightPlan(graph, this.choose, signal, this.#capabilities);
   }
 }
 

@@ -1,5 +1,6 @@
 // The tuner on made devices of known times: what it finds can be worked out, whatever the clock rounds and however long compilers take.
 import { describe, expect, test } from 'vitest';
+import type { Capabilities } from '../../engine/device.ts';
 import { Graph } from '../../engine/graph.ts';
 import type { Kernel } from '../../engine/kernel.ts';
 import { wayOf } from '../../engine/kernel.ts';
@@ -104,6 +105,46 @@ function framePasses(of: readonly number[]): PassChoice {
     );
   return { counts: of, graph };
 }
+
+describe('the units of a GPU', () => {
+  /** The best guess is the first: on up to 20 units another one than on more. */
+  function graphByUnits(): Graph {
+    const graph = new Graph();
+    const inputs = { input: graph.input('input', [8, 4], 'f32') };
+    const outputs = { output: graph.activation('output', [8, 4], 'f32') };
+    const alike = [kernel('1'), { ...kernel('1'), name: 'other' }];
+    const candidates = ({ units }: Capabilities) => (units > 20 ? alike : alike.toReversed());
+    graph.add({ name: 'one', operator: 'double', inputs, outputs, flops: 1e6, candidates });
+    return graph;
+  }
+
+  test.each(clocks)('are measured before candidates are ordered by them, and told, by %s', async (name, resolution) => {
+    for (const [units, way] of [
+      [132, 'double 1'],
+      [8, 'other 1'],
+    ] as const) {
+      const tuning = await tune(waves({ units, resolution }), graphByUnits());
+      expect(tuning.units).toBe(units);
+      expect(tuning.problems[0].way).toBe(way);
+      expect(tuning.how).toBe(`by ${name}; ${units} units measured`);
+    }
+  });
+
+  test('are what was guessed where they cannot be told, and on a software adapter, which is not asked', async () => {
+    for (const testbed of [waves(), waves({ units: 8, capabilities: software })]) {
+      const tuning = await tune(testbed, graphByUnits());
+      expect(tuning).not.toHaveProperty('units');
+      expect(tuning.problems[0].way).toBe('double 1');
+      expect(tuning.how).toBe('by timestamps');
+    }
+  });
+
+  test('take no more than a quarter of a second of the budget', async () => {
+    const [without, measured] = [waves({ resolution: 65_536n }), waves({ resolution: 65_536n, units })];
+    expect(await measured.measureUnits()).toBe(units);
+    expect(measured.now() - without.now()).toBeLessThan(250);
+  });
+});
 
 const anything = graphOf([{ rows: 8, kernels: [kernel('1'), kernel('2')] }]);
 const waves = (made: Partial<MadeDevice> = {}) =>

@@ -7,6 +7,7 @@ import type { GraphNode } from '../../engine/graph.ts';
 import type { Kernel } from '../../engine/kernel.ts';
 import { partOf } from '../../engine/kernel.ts';
 import type { Contestant, Testbed, Trial } from '../../engine/testbed.ts';
+import { countUnits } from '../../engine/units.ts';
 import { defaultCapabilities } from '../capabilities.ts';
 
 export interface MadeDevice {
@@ -21,6 +22,8 @@ export interface MadeDevice {
   /** Elements of the largest operand for which there is memory. */
   readonly mostElements?: number;
   readonly capabilities?: Capabilities;
+  /** Units of a device on which a workgroup that keeps one busy takes a tenth of a millisecond. Left out, it cannot be told. */
+  readonly units?: number;
 }
 
 /** `milliseconds` for each wave of `units` workgroups, as a device of so many units takes them. */
@@ -32,23 +35,36 @@ const textOf = ({ tile, variant }: Kernel) => `${tile} ${variant}`;
 
 export class MadeTestbed implements Testbed {
   readonly clock = new Clock('timestamps');
-  readonly capabilities: Capabilities;
+  capabilities: Capabilities;
   /** Trials that were not disposed of. */
   open = 0;
   /** What is compiled: tile and variant stand for the text. */
   readonly compiled = new Map<string, Kernel>();
   /** Milliseconds of the longest single run. */
   longestRun = 0;
-  readonly #made: Required<Omit<MadeDevice, 'capabilities'>>;
+  readonly #made: Required<Omit<MadeDevice, 'capabilities' | 'units'>>;
+  readonly #units: number | undefined;
   #ns = 987_654_321n;
 
-  constructor({ capabilities = defaultCapabilities, ...made }: MadeDevice) {
+  constructor({ capabilities = defaultCapabilities, units, ...made }: MadeDevice) {
     this.capabilities = capabilities;
+    this.#units = units;
     this.#made = { resolution: 1n, compileMs: 0, waitMs: 0.1, mostElements: Number.POSITIVE_INFINITY, ...made };
   }
 
   now(): number {
     return Number(this.#ns) / 1e6;
+  }
+
+  async measureUnits(signal?: AbortSignal): Promise<number | undefined> {
+    const { clock } = this;
+    const made = this.#units;
+    if (made === undefined) return undefined;
+    const time = async (workgroups: number, repeats: number) =>
+      clock.between(this.#run(0.1 * Math.ceil(workgroups / made) * repeats));
+    const units = await countUnits(time, clock, signal);
+    if (units !== undefined) this.capabilities = { ...this.capabilities, units };
+    return units;
   }
 
   async prepare({ name, inputs }: GraphNode): Promise<Trial> {
@@ -86,10 +102,7 @@ export class MadeTestbed implements Testbed {
       const [x, y, z] = partOf(kernel, fraction).workgroups;
       const ms = this.#made.msOf(kernel, x * y * z);
       this.longestRun = Math.max(this.longestRun, ms);
-      this.#pass(this.#made.waitMs);
-      const begin = this.#stamp();
-      this.#pass(ms * repeats);
-      return { begin, end: this.#stamp() };
+      return this.#run(ms * repeats);
     };
     return {
       kernel,
@@ -99,6 +112,14 @@ export class MadeTestbed implements Testbed {
       },
       time: async (repeats, fraction) => this.clock.between(run(repeats, fraction)),
     };
+  }
+
+  /** Computes for so many milliseconds. */
+  #run(ms: number): Stamps {
+    this.#pass(this.#made.waitMs);
+    const begin = this.#stamp();
+    this.#pass(ms);
+    return { begin, end: this.#stamp() };
   }
 
   #stamp(): bigint {

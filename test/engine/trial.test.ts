@@ -48,6 +48,15 @@ test('what a kernel adds to is put back: many runs do not grow beyond what halve
   trial.dispose();
 });
 
+test('its capabilities say how many units were measured, and those of the device stay', async () => {
+  const { capabilities } = device;
+  const own = await DeviceTestbed.create(device);
+  const units = await own.measureUnits();
+  expect(own.capabilities).toEqual({ ...capabilities, units: units ?? capabilities.units });
+  expect(device.capabilities).toBe(capabilities);
+  own.dispose();
+});
+
 test('inputs of any length are filled to their end', async () => {
   const graph = new Graph();
   const long = 2 ** 19 + 12;

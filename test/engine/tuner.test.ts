@@ -181,14 +181,30 @@ test('what is tuned in full is found again and not tuned again; a software adapt
   expect((await knownTuning(device.capabilities, 'another use', store)).tuning).toBeUndefined();
 });
 
-test.each(['', '{', '[]', 'null', '{"problems":[{}]}', '{"problems":3}'])(
-  'a store that holds %j holds no tuning',
-  async (text) => {
-    const store = fileTextStore(folder);
+const empty = { ...noTuning, how: 'by timestamps', problems: [] };
+const emptyWith = (units: string) => JSON.stringify(empty).replace(/}$/, `,"units":${units}}`);
+
+test('the units that were measured are found again, and a tuning without them is one, too', async () => {
+  const store = fileTextStore(folder);
+  for (const [text, units] of [
+    [emptyWith('132'), 132],
+    [JSON.stringify(empty), undefined],
+  ] as const) {
     await store.write(`${tuningName(device.capabilities)}|test`, text);
-    expect((await knownTuning(device.capabilities, 'test', store)).tuning).toBeUndefined();
-  },
-);
+    const { tuning } = await knownTuning(device.capabilities, 'test', store);
+    expect(tuning).toEqual(JSON.parse(text));
+    expect(tuning?.units).toBe(units);
+  }
+});
+
+test.each([
+  ...['', '{', '[]', 'null', '{"problems":[{}]}', '{"problems":3}'],
+  ...['0', '-8', '1.5', '1e999', '"132"', '[132]', '{}', 'true'].map(emptyWith),
+])('a store that holds %j holds no tuning', async (text) => {
+  const store = fileTextStore(folder);
+  await store.write(`${tuningName(device.capabilities)}|test`, text);
+  expect((await knownTuning(device.capabilities, 'test', store)).tuning).toBeUndefined();
+});
 
 test('a store that fails does not keep a model from loading, and the outcome says so', async () => {
   const store: TextStore = {

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { framesReason } from '../../cli/frames-reason.ts';
 import type { Capabilities, Device } from '../../engine/device.ts';
 import { choosePass } from '../../engine/pass-size.ts';
+import { formatPlan } from '../../engine/plan.ts';
 import { DeviceTestbed } from '../../engine/trial.ts';
 import type { TunedPass, Tuning } from '../../engine/tuned.ts';
 import { namedConfig } from '../../model/config.ts';
@@ -85,6 +86,21 @@ describe('the frames of a pass', () => {
     expect(planner.use(8)).toBe(use);
     expect(plannerOn(large, 32).use(8)).not.toBe(use);
   });
+});
+
+test('kernels are those of a device of as many units as were measured, also by a tuning that tried none', async () => {
+  const withUnits = (units: number) => ({ ...large, units });
+  const kernelsOf = (planner: Planner) => formatPlan(planner.plan(1));
+  const [few, many] = [kernelsOf(plannerOn(withUnits(8))), kernelsOf(plannerOn(withUnits(132)))];
+  expect(few).not.toBe(many);
+  const made = { capabilities: withUnits(132) } as Device;
+  const planner = new Planner(made, namedConfig('stam_16'), 'f16', { selfCheck: { enabled: false } });
+  const { pass: _, ...untuned } = tuned(16);
+  planner.adopt({ ...untuned, units: 8 });
+  expect(kernelsOf(planner)).toBe(few);
+  expect(formatPlan(await planner.rightPlan(planner.graph(1)))).toBe(few);
+  planner.adopt(untuned);
+  expect(kernelsOf(planner)).toBe(many);
 });
 
 describe('passes of a network', () => {
