@@ -17,7 +17,7 @@ export function laneRegistersOf({ vendor, software }: Maker): number {
   return software || large.has(vendor) ? Number.POSITIVE_INFINITY : 64;
 }
 
-/** How many units run workgroups at the same time: multiprocessors, compute units, Xe cores, GPU cores. */
+/** How many units run workgroups at the same time: multiprocessors, compute units, Xe cores, GPU cores. The tuner counts them. */
 export function unitsOf({ vendor, software }: Maker): number {
   return !software && large.has(vendor) ? 128 : 16;
 }
