@@ -18,6 +18,10 @@ export interface ContestOptions {
   readonly rounds: number;
   /** A way that is not faster than the best guess by this factor does not displace it. */
   readonly margin: number;
+  /** How many of the likeliest candidates are tried, beside the plainest; the others are unreached. All, where it is left out. */
+  readonly most?: number | undefined;
+  /** What an earlier contest of this problem found: its winner meets those that it did not reach. */
+  readonly earlier?: TunedProblem | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -35,8 +39,8 @@ const mostStep = 4;
 const leastStep = 1.2;
 
 /**
- * Tries the candidates of a node: the best guess, the plainest, which the others have to agree with, then all others, best guess first,
- * while there is time. `before` are problems that were tried already: what was hopeless there is not tried again. Undefined where the time
+ * Tries candidates of a node: the best guess, or who won before, the plainest, which the others have to agree with, then others, best guess
+ * first, while there is time. `before` are problems that were tried already: what was hopeless there is not tried again. Undefined where the time
  * was enough for the best guess only, and where the plainest gives no numbers. Throws unsupported where no kernel compiles.
  */
 export async function runContest(
@@ -45,10 +49,11 @@ export async function runContest(
   before: readonly TunedProblem[],
   options: ContestOptions,
 ): Promise<TunedProblem | undefined> {
-  const { until, rounds, margin, signal } = options;
+  const { until, rounds, margin, earlier, signal } = options;
   const all = node.candidates(testbed.capabilities);
   const promising = all.filter((kernel) => !isHopeless(node, wayOf(kernel), before));
-  const candidates = promising.length > 0 ? promising : all;
+  const open = openTo(promising.length > 0 ? promising : all, earlier);
+  const candidates = frontOf(open, options.most);
   let winner: Kernel | undefined;
   const trial = await testbed.prepare(node);
   try {
@@ -83,14 +88,15 @@ export async function runContest(
     const fastest = right.toSorted((a, b) => a.ms - b.ms)[0];
     const chosen = fastest.ms < guess.ms * margin ? fastest : guess;
     winner = chosen.kernel;
+    const before = earlier?.tried.filter(({ way }) => tried.every((one) => one.way !== way)) ?? [];
     return {
       operator: node.operator,
       problem: problemOf(node),
       way: chosen.way,
-      tried: tried.map(({ way, ms, error }) => ({ way, ms, error })).sort((a, b) => a.ms - b.ms),
-      wrong: tried.filter((one) => !right.includes(one)).map(({ way }) => way),
-      refused,
-      unreached: candidates.filter((kernel) => unreached.includes(kernel)).map(wayOf),
+      tried: [...before, ...tried.map(({ way, ms, error }) => ({ way, ms, error }))].sort((a, b) => a.ms - b.ms),
+      wrong: [...(earlier?.wrong ?? []), ...tried.filter((one) => !right.includes(one)).map(({ way }) => way)],
+      refused: [...(earlier?.refused ?? []), ...refused],
+      unreached: open.filter((kernel) => unreached.includes(kernel) || !candidates.includes(kernel)).map(wayOf),
       fraction,
       flops: node.flops,
     };
@@ -98,6 +104,19 @@ export async function runContest(
     trial.dispose();
     for (const kernel of candidates) if (kernel !== winner) testbed.forget(kernel);
   }
+}
+
+/** Those that an earlier contest did not reach, behind its winner. */
+function openTo(kernels: readonly Kernel[], earlier: TunedProblem | undefined): readonly Kernel[] {
+  if (!earlier) return kernels;
+  const named = (ways: readonly string[]) => kernels.filter((kernel) => ways.includes(wayOf(kernel)));
+  return [...named([earlier.way]), ...named(earlier.unreached)];
+}
+
+/** The likeliest so many, and the plainest. */
+function frontOf(kernels: readonly Kernel[], most = kernels.length): readonly Kernel[] {
+  const plainest = plainestOf(kernels.map((kernel) => ({ kernel }))).kernel;
+  return kernels.filter((kernel, place) => place < most || kernel === plainest);
 }
 
 /** A candidate that the device takes. */

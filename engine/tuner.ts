@@ -6,6 +6,7 @@ import { throwIfAborted } from './errors.ts';
 import type { Graph } from './graph.ts';
 import type { PassChoice } from './pass-size.ts';
 import { choosePass } from './pass-size.ts';
+import type { Problem } from './problems.ts';
 import { distinctProblems } from './problems.ts';
 import type { Testbed } from './testbed.ts';
 import type { TunedProblem, Tuning } from './tuned.ts';
@@ -26,6 +27,11 @@ interface Budget {
   readonly ms: number;
   /** Of these, what is left for passes to choose from. */
   readonly passMs: number;
+  /**
+   * Of each problem, how many candidates are tried before any others are: compilers take up to a third of a second for one, so that two
+   * dozen of the costliest problem would leave no time for the next.
+   */
+  readonly front: number;
   /** How often each candidate is timed. */
   readonly rounds: number;
   /** A way that is not faster than the best guess by this factor does not displace it: timing is noisy. */
@@ -35,16 +41,17 @@ interface Budget {
 }
 
 const budgets: Readonly<Record<'software' | 'gpu', Budget>> = {
-  software: { ms: 30_000, passMs: 0, rounds: 3, margin: 0.9, shortMs: 100 },
+  software: { ms: 30_000, passMs: 0, front: Number.POSITIVE_INFINITY, rounds: 3, margin: 0.9, shortMs: 100 },
   // six seconds, with what is under way at the end
-  gpu: { ms: 5900, passMs: 1000, rounds: 5, margin: 0.97, shortMs: 5 },
+  gpu: { ms: 5900, passMs: 1000, front: 6, rounds: 5, margin: 0.97, shortMs: 5 },
 };
 
 /**
  * Measures how many units a GPU has, by which candidates are ordered; a software adapter has none that would be worth the time. Tries the
- * candidates of each distinct problem of a graph, the costliest first, each for as much of the time as it is of the graph. Those that the
- * time does not reach take the winner of the costliest one of their operator. Then times passes, if there are several to choose from.
- * Losers are dropped from the device's pipelines. Throws unsupported where no kernel of a problem compiles, and device-lost.
+ * candidates of each distinct problem of a graph, the costliest first, each for as much of the time as it is of the graph: on a GPU the
+ * likeliest few of every problem, then, in what time is left, the others. Problems that the time does not reach take the winner of the
+ * costliest one of their operator. Then times passes, if there are several to choose from. Losers are dropped from the device's pipelines.
+ * Throws unsupported where no kernel of a problem compiles, and device-lost.
  */
 export async function tune(
   testbed: Testbed,
@@ -61,30 +68,36 @@ export async function tune(
   const problems = distinctProblems(graph)
     .filter(({ node }) => node.candidates(testbed.capabilities).length > 1)
     .sort((a, b) => b.node.flops - a.node.flops);
-  const known: TunedProblem[] = [];
-  let left = problems.reduce((sum, { flops }) => sum + flops, 0);
-  for (const [done, { node, flops }] of problems.entries()) {
-    throwIfAborted(signal);
-    onProgress?.(done, problems.length);
-    const now = testbed.now();
-    if (now > kernelsEnd) break;
-    const shareMs = (kernelsEnd - now) * (left > 0 ? Math.min(1, flops / left) : 1);
-    // a software adapter's compilers cannot be left behind: they would take the processors from what is timed next
-    const until = software ? Number.POSITIVE_INFINITY : now + shareMs;
-    left -= flops;
-    const outcome = await runContest(testbed, node, known, { ...budget, shareMs, until, signal });
-    if (outcome) known.push(outcome);
+  const outcomes = new Map<Problem, TunedProblem>();
+  const known = () => problems.flatMap((problem) => outcomes.get(problem) ?? []);
+  for (const most of Number.isFinite(budget.front) ? [budget.front, undefined] : [undefined]) {
+    const open = problems.filter((problem) => outcomes.get(problem)?.unreached.length !== 0);
+    let left = open.reduce((sum, { flops }) => sum + flops, 0);
+    for (const problem of open) {
+      const { node, flops } = problem;
+      throwIfAborted(signal);
+      onProgress?.(outcomes.size, problems.length);
+      const now = testbed.now();
+      if (now > kernelsEnd) break;
+      const shareMs = (kernelsEnd - now) * (left > 0 ? Math.min(1, flops / left) : 1);
+      // a software adapter's compilers cannot be left behind: they would take the processors from what is timed next
+      const until = software ? Number.POSITIVE_INFINITY : now + shareMs;
+      left -= flops;
+      const options = { ...budget, shareMs, until, most, earlier: outcomes.get(problem), signal };
+      const outcome = await runContest(testbed, node, known(), options);
+      if (outcome) outcomes.set(problem, outcome);
+    }
   }
   onProgress?.(problems.length, problems.length);
   const until = Math.min(end, testbed.now() + budget.passMs);
-  const options = { choose: chooseTuned({ problems: known }), until, signal };
+  const options = { choose: chooseTuned({ problems: known() }), until, signal };
   const pass = choice && (await choosePass(testbed, choice, options));
   const tuning = {
     date: new Date().toISOString(),
     ms: testbed.now() - begin,
     clock: testbed.clock.name,
-    problems: known,
-    untried: problems.length - known.length,
+    problems: known(),
+    untried: problems.length - outcomes.size,
     ...(units && { units }),
     ...(pass && { pass }),
   };

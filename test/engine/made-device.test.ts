@@ -211,6 +211,22 @@ describe('the budget', () => {
     }
   });
 
+  test('is for the likeliest candidates of every problem before it is for the others of the costliest', async () => {
+    const [costly, ...cheap] = layers;
+    const tuning = await tune(waves({ compileMs }), graphOf([{ ...costly, flopsOfRow: 3e7 }, ...cheap]));
+    expect(tuning.ms).toBeLessThan(6000);
+    expect(tuning.untried).toBe(0);
+  });
+
+  test('is for all candidates where it is enough, each of them once', async () => {
+    const tuning = await tune(waves({ compileMs: 5 }), graphOf(layers));
+    for (const { way, tried, unreached } of tuning.problems) {
+      expect(way).toBe('double 0.76');
+      expect(tried.map((one) => one.way)).toEqual(candidates.map(wayOf).toReversed());
+      expect(unreached).toEqual([]);
+    }
+  });
+
   test('leaves the best guess where it is not enough for another', async () => {
     const tuning = await tune(waves({ compileMs: 2000 }), graphOf(layers));
     expect(tuning.ms).toBeLessThan(6000 + 2000);
