@@ -50,6 +50,7 @@ export const matrixTiles: readonly MatrixTile[] = [
   { rows: 128, columns: 128, subgroups: [2, 2], speed: 1 },
   { rows: 128, columns: 256, subgroups: [2, 4], speed: 0.98 },
   { rows: 256, columns: 128, subgroups: [4, 2], speed: 0.94 },
+  { rows: 96, columns: 96, subgroups: [2, 2], speed: 0.82 },
   { rows: 128, columns: 128, subgroups: [2, 4], speed: 0.8 },
   { rows: 128, columns: 64, subgroups: [2, 2], speed: 0.72 },
   { rows: 128, columns: 128, subgroups: [2, 2], splits: 2, speed: 0.65 },
@@ -201,11 +202,16 @@ function partition(
   if (!isWhole || !isCarried || (!staged && (n > 16 || k > 16))) return undefined;
   const pitch = depthChunks + 1;
   const stepRows = invocations / depthChunks;
+  // each step of carrying is whole, but of a low tile
+  if ((rows % stepRows !== 0 && rows > stepRows) || (staged && columns % stepRows !== 0)) return undefined;
   // the largest regions of which each subgroup has one to itself when the sums leave
   const strips = [64, 32, 16].flatMap((regionRows) => {
     const divides = pieceRows % regionRows === 0 && (!staged || pieceColumns % regionRows === 0);
+    // so that what an invocation carries in a step lies as far into one region as in the first step
+    const isEven = stepRows % regionRows === 0 || regionRows % stepRows === 0;
     const regions = (rows + (staged ? columns : 0)) / regionRows;
-    if (!divides || regionRows % m !== 0 || (staged && regionRows % n !== 0) || regions < down * across) return [];
+    if (!divides || !isEven || regionRows % m !== 0 || (staged && regionRows % n !== 0) || regions < down * across)
+      return [];
     const strip = [4, 2, 1].find(
       (count) =>
         (pieceColumns / n) % count === 0 && m * ((count * n) / 4 + 1) <= regionRows * pitch && (count * n) / 8 <= lanes,

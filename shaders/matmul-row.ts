@@ -1,25 +1,46 @@
 // matmul-row: few rows, where reading the weight is the work. Needs no feature.
-import type { MatmulFamily } from './matmul-family.ts';
+import type { Capabilities } from '../engine/device.ts';
+import type { Matmul, MatmulFamily } from './matmul-family.ts';
 import { matmulParts } from './matmul-family.ts';
 import source from './matmul-row.wgsl';
 import { panelColumns } from './panels.ts';
+import { usableMatrices } from './usable-matrices.ts';
 
-const mostRows = 8;
+/** Rows that are few on any device. */
+const fewRows = 8;
+/** More rows have enough tiles to fill a GPU. */
+const mostRows = 128;
+/** The tile of other families of which a GPU would need one for each of its units. */
+const tile = { rows: 32, columns: 64 } as const;
 
-/** None for more than eight rows, for which other families have more arithmetic to a load. */
+/**
+ * Up to eight rows; where a GPU multiplies no matrices, up to as many as would leave some of its units without a tile, for each workgroup
+ * cuts K into sixteen parts. None for more, for which other families have more arithmetic to a load.
+ */
 export const matmulRow: MatmulFamily = (matmul, capabilities) => {
-  if (matmul.rows > mostRows) return [];
+  const { rows, n } = matmul;
+  if (rows > fewRows && !leavesIdle(matmul, capabilities)) return [];
   const { label, ...parts } = matmulParts(matmul, capabilities);
-  // one of few variants, so that batches of different sizes share their pipelines
-  const rows = [1, 4, mostRows].find((count) => matmul.rows <= count) ?? mostRows;
-  return [
-    {
-      ...parts,
-      name: 'matmul-row',
-      variant: `${rows}x${panelColumns} ${label}`,
-      source,
-      constants: { ...parts.constants, ROWS: rows },
-      workgroups: [Math.ceil(matmul.n / panelColumns), 1, 1],
-    },
-  ];
+  const blocks = blocksOf(rows, capabilities);
+  return blocks.map((block) => ({
+    ...parts,
+    name: 'matmul-row',
+    ...(blocks.length > 1 && { tile: `by ${block}` }),
+    variant: `${block}x${panelColumns} ${label}`,
+    source,
+    constants: { ...parts.constants, ROWS: block },
+    workgroups: [Math.ceil(n / panelColumns), Math.ceil(rows / block), 1],
+  }));
 };
+
+/** Rows of a workgroup, few variants, so that batches of different sizes share their pipelines; eight fill more than 64 registers. */
+function blocksOf(rows: number, { laneRegisters }: Capabilities): readonly number[] {
+  if (rows === 1) return [1];
+  if (rows <= 4 || Number.isFinite(laneRegisters)) return [4];
+  return rows <= fewRows ? [8] : [8, 4];
+}
+
+function leavesIdle({ rows, n, storage }: Matmul, capabilities: Capabilities): boolean {
+  if (capabilities.adapter.software || usableMatrices(storage, capabilities).length > 0) return false;
+  return rows <= mostRows && Math.ceil(rows / tile.rows) * Math.ceil(n / tile.columns) < capabilities.units;
+}
