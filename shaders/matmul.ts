@@ -12,7 +12,7 @@ import { gatedRow, linearRow, patchEmbedRow, pixelRow, plainRow } from './defini
 import { expectTensor } from './expect.ts';
 import { fewRows, mostRows } from './few-rows.ts';
 import type { FrameRange } from './frame-range.ts';
-import { matmulOuter } from './gpu-families.ts';
+import { matmulHalves, matmulOuter } from './gpu-families.ts';
 import type { Matmul } from './matmul-family.ts';
 import { matmulRow } from './matmul-row.ts';
 import { matmulTile } from './matmul-tile.ts';
@@ -38,7 +38,7 @@ function kernels(capabilities: Capabilities, matmul: Matmul): Kernel[] {
   const { software } = capabilities.adapter;
   const families = software
     ? [matmulSubgroup, matmulRow, matmulTile]
-    : [matmulRow, matmulMatrix, matmulTile, matmulOuter, matmulSubgroup];
+    : [matmulRow, matmulMatrix, matmulTile, matmulOuter, matmulHalves, matmulSubgroup];
   return families.flatMap((family) => family(matmul, capabilities));
 }
 
