@@ -172,9 +172,11 @@ function batchesOf([guess, ...others]: readonly Kernel[]): Kernel[][] {
   return batches;
 }
 
-/** The one whose kernel asks the least of a device: it is the one to believe. */
+/** The one whose kernel asks the least of a device, one that adds in f16 after all others: it is the one to believe. */
 function plainestOf<T extends { readonly kernel: Kernel }>(all: readonly T[]): T {
-  return all.toSorted((a, b) => a.kernel.features.length - b.kernel.features.length)[0];
+  const inHalves = ({ kernel }: T) => kernel.shortSum ?? 0;
+  const needs = ({ kernel }: T) => kernel.features.length;
+  return all.toSorted((a, b) => inHalves(a) - inHalves(b) || needs(a) - needs(b))[0];
 }
 
 /**

@@ -20,6 +20,11 @@ export interface Kernel {
   readonly features: readonly GPUFeatureName[];
   /** Set where the work is cut into parts whose results another kernel puts together, as split-K does with the sums of a matmul. */
   readonly split?: Split;
+  /**
+   * Set where products and their sums are f16, to how many of them are added so before they come to a sum in f32: the result is off by so
+   * many 2^-11 of the sum of the absolute products at most. Left out where all sums are f32.
+   */
+  readonly shortSum?: number;
 }
 
 /** What comes after a kernel that leaves partial results. */

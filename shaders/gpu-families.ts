@@ -15,6 +15,8 @@ importForDevices(({ adapter }) => (adapter.software ? undefined : loadGpuKernels
 
 export const matmulOuter: MatmulFamily = (matmul, capabilities) => families?.matmulOuter(matmul, capabilities) ?? [];
 
+export const matmulHalves: MatmulFamily = (matmul, capabilities) => families?.matmulHalves(matmul, capabilities) ?? [];
+
 export const attentionOuter: AttentionFamily = (attention, capabilities) =>
   families?.attentionOuter(attention, capabilities) ?? [];
 

@@ -12,8 +12,8 @@ import { gatedRow, linearRow, patchEmbedRow, pixelRow, plainRow } from './defini
 import { expectTensor } from './expect.ts';
 import { fewRows, mostRows } from './few-rows.ts';
 import type { FrameRange } from './frame-range.ts';
-import { matmulOuter } from './gpu-families.ts';
-import type { Matmul } from './matmul-family.ts';
+import { matmulHalves, matmulOuter } from './gpu-families.ts';
+import type { Matmul, MatmulFamily } from './matmul-family.ts';
 import { matmulRow } from './matmul-row.ts';
 import { matmulTile } from './matmul-tile.ts';
 import { matmulMatrix } from './matrix-families.ts';
@@ -35,11 +35,17 @@ import { matmulSubgroup } from './subgroup-families.ts';
 
 /** Every kernel that can run a matmul on such a device, best guess first. */
 function kernels(capabilities: Capabilities, matmul: Matmul): Kernel[] {
-  const { software } = capabilities.adapter;
-  const families = software
-    ? [matmulSubgroup, matmulRow, matmulTile]
-    : [matmulRow, matmulMatrix, matmulTile, matmulOuter, matmulSubgroup];
-  return families.flatMap((family) => family(matmul, capabilities));
+  const of = (...families: readonly MatmulFamily[]) => families.map((family) => family(matmul, capabilities));
+  if (capabilities.adapter.software) return of(matmulSubgroup, matmulRow, matmulTile).flat();
+  // which of the families of tiles is the fastest differs from GPU to GPU, so that the tuner is to meet the best of each before their others
+  const tiles = inTurn(of(matmulTile, matmulOuter, matmulHalves));
+  return [...of(matmulRow, matmulMatrix).flat(), ...tiles, ...of(matmulSubgroup).flat()];
+}
+
+/** The first of each list, then the second of each, and so on. */
+function inTurn<T>(lists: readonly (readonly T[])[]): T[] {
+  const length = Math.max(...lists.map((list) => list.length));
+  return Array.from({ length }, (_, place) => lists.flatMap((list) => list.slice(place, place + 1))).flat();
 }
 
 /** What linear() takes beside its input. */

@@ -13,6 +13,23 @@ export function sumTolerance(terms: number, magnitude: number): number {
   return (4 * Math.sqrt(terms) + 4) * unit.f32 * magnitude;
 }
 
+/**
+ * What is lost where every `short` of n products are added in f16: a short sum's roundings, one for each product, are off by at most
+ * gamma sum|a b| of its products, gamma being s u / (1 - s u) (ibid., lemma 3.1), and so all of them by gamma of the sum over all
+ * products, the `magnitude`. Halves below the normal range may be flushed: of each product, whose factors are at most 1 where the other
+ * is so small, and of the sum that it comes to.
+ */
+export function shortSumTolerance(short: number, { terms, magnitude }: Products): number {
+  const roundings = short * unit.f16;
+  return (roundings / (1 - roundings)) * magnitude + 2 * terms * 2 ** -14;
+}
+
+/** Of the products that an element is the sum of: how many there are, and the largest sum|a b|. */
+export interface Products {
+  readonly terms: number;
+  readonly magnitude: number;
+}
+
 /** A result rounded to its storage type, of this magnitude; half storage may flush what is below its normal range. */
 export function storageTolerance(storage: StorageType, magnitude: number): number {
   return unit[storage] * magnitude + (storage === 'f16' ? 2 ** -14 : 2 ** -126);

@@ -83,6 +83,12 @@ test.each([
   expect(tuning.problems[0]).toMatchObject({ way: 'double plain', wrong: ['double wrong'] });
 });
 
+test('a kernel that adds in f16 is no measure for others, though it is the best guess', async () => {
+  const rough: Kernel = { ...doubling('rough', { expression: 'input[id.x] * 2.001' }), shortSum: 8 };
+  const tuning = await tuneDevice(device, graphOf([rough, doubling('exact')]));
+  expect(tuning.problems[0]).toMatchObject({ way: 'double exact', wrong: ['double rough'] });
+});
+
 test('where the winner is no candidate any more, the next fastest that was right takes its place', () => {
   const timed = (way: string, ms: number) => ({ way: `double ${way}`, ms, error: 0 });
   const graph = graphOf([doubling('a'), doubling('b'), doubling('c'), doubling('d')]);

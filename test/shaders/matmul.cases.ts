@@ -79,6 +79,10 @@ export function linearCase(shape: LinearShape, seed: number): OperatorCase {
         storageTolerance(result ?? storage, largest(expected))
       );
     },
+    products: () => ({
+      terms: k,
+      magnitude: largest(reference.linear(magnitudes(input.data), magnitudes(weight.data), { k })),
+    }),
   };
 }
 
@@ -127,6 +131,13 @@ export function patchCase(
         ? reference.assembleTokens(patches(), operands['classToken'].data, operands['positions'].data, { channels })
         : patches(),
     tolerance: (storage, expected) => sumTolerance(k + 2, k) + storageTolerance(storage, largest(expected)),
+    products: () => {
+      const [pixels, weight] = [operands['frames'], operands['weight']].map(({ data }) => magnitudes(data));
+      return {
+        terms: k,
+        magnitude: largest(reference.patchEmbed(pixels, weight, new Float32Array(channels), { size, patch })),
+      };
+    },
   };
 }
 
@@ -144,7 +155,7 @@ export const matmulCases: readonly OperatorCase[] = [
   linearCase({ m: 523, n: 70, k: 33, bias: true, residual: true }, 14),
   linearCase({ m: 515, n: 650, k: 32, bias: true }, 17),
   linearCase({ m: 40, n: 24, k: 8, bias: true, activation: 'gelu', result: 'f32', calm: true }, 13),
-  linearCase({ m: 133, n: 196, k: 50, bias: true, asOnGpu: true }, 14),
+  linearCase({ m: 133, n: 197, k: 51, bias: true, asOnGpu: true }, 14),
   patchCase({ frames: 2, size: 32, patch: 16, channels: 64, tokens: true }, 9),
   patchCase({ frames: 3, size: 24, patch: 8, channels: 96, tokens: false }, 10),
   patchCase({ frames: 2, size: 21, patch: 7, channels: 20, tokens: true }, 11),

@@ -98,6 +98,10 @@ function pointwiseCase(
         storageTolerance(storage, largest(expected))
       );
     },
+    products: () => ({
+      terms: k,
+      magnitude: largest(reference.linear(rows.map(Math.abs), weight.data.map(Math.abs), { k })),
+    }),
   };
 }
 
