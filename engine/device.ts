@@ -6,7 +6,7 @@ import { StamError, throwIfAborted } from './errors.ts';
 import { laneRegistersOf, unitsOf } from './hardware.ts';
 import { importKernels } from './kernel-modules.ts';
 import type { MatrixShape } from './matrices.ts';
-import { listedShapes, matrixFeatures, probeMatrices } from './matrices.ts';
+import { matrixFeature, matrixFeatures } from './matrices.ts';
 import { GpuMemory } from './memory.ts';
 import { PipelineCache } from './pipeline-cache.ts';
 
@@ -95,8 +95,8 @@ export function formatAdapter(adapter: AdapterDescription): string {
   return [maker, device, description || (device ? '' : architecture)].filter(Boolean).join(' ') || 'unnamed adapter';
 }
 
-/** `listed` are shapes of matrices that the adapter tells; devices of today tell none. */
-async function capabilitiesOf(device: GPUDevice, listed?: readonly MatrixShape[]): Promise<Capabilities> {
+/** `adapterInfo` is that of the adapter where it is at hand: it may list shapes of matrices, which a device's does not. */
+async function capabilitiesOf(device: GPUDevice, adapterInfo = device.adapterInfo): Promise<Capabilities> {
   const info = device.adapterInfo;
   const { limits } = device;
   const adapter = describeAdapter(info);
@@ -106,7 +106,7 @@ async function capabilitiesOf(device: GPUDevice, listed?: readonly MatrixShape[]
     ...subgroupsOf(device.features, info),
     laneRegisters: laneRegistersOf(adapter),
     units: unitsOf(adapter),
-    matrices: await probeMatrices(device, listed),
+    matrices: await matricesOf(device, adapterInfo),
     limits: {
       storageBufferBindingBytes: limits.maxStorageBufferBindingSize,
       bufferBytes: limits.maxBufferSize,
@@ -119,6 +119,13 @@ async function capabilitiesOf(device: GPUDevice, listed?: readonly MatrixShape[]
   };
   await importKernels(capabilities);
   return capabilities;
+}
+
+/** What finds them out comes with the first device that has the feature. */
+async function matricesOf(device: GPUDevice, info: GPUAdapterInfo): Promise<readonly MatrixShape[]> {
+  if (!matrixFeature(device.features)) return [];
+  const { probeMatrices } = await import('./probe-matrices.ts');
+  return await probeMatrices(device, info);
 }
 
 /**
@@ -164,7 +171,7 @@ export class Device {
     let gpu: GPUDevice | undefined;
     try {
       gpu = await adapter.requestDevice({ label: 'stam', ...(descriptor ?? requiredDevice(adapter)) });
-      return new Device(gpu, await capabilitiesOf(gpu, listedShapes(adapter.info)), true);
+      return new Device(gpu, await capabilitiesOf(gpu, adapter.info), true);
     } catch (cause) {
       gpu?.destroy();
       throw new StamError('no-adapter', {

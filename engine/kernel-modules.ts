@@ -1,8 +1,8 @@
-// Kernels that only some devices run are no part of what everybody loads: their modules are imported when there is such a device, before
-// anything is planned for it.
+// Modules that only some devices need are no part of what everybody loads: they are imported when there is such a device, before anything is
+// planned for it.
 import type { MatrixShape } from './matrices.ts';
 
-/** What is known of a device when its kernels' modules are imported. */
+/** What is known of a device when its modules are imported. */
 interface OpenedDevice {
   readonly matrices: readonly MatrixShape[];
   readonly subgroupSize: number | undefined;
@@ -10,16 +10,32 @@ interface OpenedDevice {
   readonly adapter: { readonly software: boolean };
 }
 
-type ImportKernels = (device: OpenedDevice) => Promise<void> | undefined;
-
-const imports: ImportKernels[] = [];
-
-/** Has `load` called for every device that is opened; it imports what that device can use, or does nothing. */
-export function importForDevices(load: ImportKernels): void {
-  imports.push(load);
+/** A module that comes with the first device that needs it. */
+export interface ModuleForDevices<Module> {
+  /** Undefined before there was such a device. */
+  readonly loaded: Module | undefined;
+  /** Imports it, for capabilities that are not those of a device. */
+  readonly load: () => Promise<void>;
 }
 
-/** Settles when the modules of all kernels that a device can use are there. */
+const all: { readonly load: () => Promise<void>; readonly isNeeded: (device: OpenedDevice) => boolean }[] = [];
+
+/** A module that is imported for every device that needs it. */
+export function forDevices<Module>(
+  importIt: () => Promise<Module>,
+  isNeeded: (device: OpenedDevice) => boolean,
+): ModuleForDevices<Module> {
+  const module: { loaded: Module | undefined; load: () => Promise<void> } = {
+    loaded: undefined,
+    load: async () => {
+      module.loaded ??= await importIt();
+    },
+  };
+  all.push({ load: module.load, isNeeded });
+  return module;
+}
+
+/** Settles when all modules that a device needs are there. */
 export async function importKernels(device: OpenedDevice): Promise<void> {
-  await Promise.all(imports.map((load) => load(device)));
+  await Promise.all(all.filter(({ isNeeded }) => isNeeded(device)).map(({ load }) => load()));
 }

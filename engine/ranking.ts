@@ -2,19 +2,16 @@
 // first such device.
 import type { Capabilities } from './device.ts';
 import type { Kernel } from './kernel.ts';
-import { importForDevices } from './kernel-modules.ts';
+import { forDevices } from './kernel-modules.ts';
 
-let registers: typeof import('./registers.ts') | undefined;
-
-/** Loads it, for capabilities that are not those of a device. */
-export async function loadRanking(): Promise<void> {
-  registers ??= await import('./registers.ts');
-}
-
-importForDevices(({ laneRegisters }) => (Number.isFinite(laneRegisters) ? loadRanking() : undefined));
+const registers = forDevices(
+  () => import('./registers.ts'),
+  ({ laneRegisters }) => Number.isFinite(laneRegisters),
+);
+export const { load: loadRanking } = registers;
 
 /** The candidates, those first that a lane has the registers for. */
 export function ranked(candidates: readonly Kernel[], capabilities: Capabilities): readonly Kernel[] {
   if (!Number.isFinite(capabilities.laneRegisters)) return candidates;
-  return registers?.byRegisters(candidates, capabilities) ?? candidates;
+  return registers.loaded?.byRegisters(candidates, capabilities) ?? candidates;
 }

@@ -1,24 +1,20 @@
 // Kernels that only GPUs are offered, most of all those whose lanes have few registers, as far as they are loaded: they come with the first
 // device that is no software adapter, and before that there are none.
-import { importForDevices } from '../engine/kernel-modules.ts';
+import { forDevices } from '../engine/kernel-modules.ts';
 import type { AttentionFamily } from './attention-family.ts';
 import type { MatmulFamily } from './matmul-family.ts';
 
-let families: typeof import('./gpu-kernels.ts') | undefined;
+const kernels = forDevices(
+  () => import('./gpu-kernels.ts'),
+  ({ adapter }) => !adapter.software,
+);
+export const { load: loadGpuKernels } = kernels;
 
-/** Loads them, for capabilities that are not those of a device. */
-export async function loadGpuKernels(): Promise<void> {
-  families ??= await import('./gpu-kernels.ts');
-}
+export const matmulOuter: MatmulFamily = (...problem) => kernels.loaded?.matmulOuter(...problem) ?? [];
 
-importForDevices(({ adapter }) => (adapter.software ? undefined : loadGpuKernels()));
+export const matmulHalves: MatmulFamily = (...problem) => kernels.loaded?.matmulHalves(...problem) ?? [];
 
-export const matmulOuter: MatmulFamily = (matmul, capabilities) => families?.matmulOuter(matmul, capabilities) ?? [];
-
-export const matmulHalves: MatmulFamily = (matmul, capabilities) => families?.matmulHalves(matmul, capabilities) ?? [];
-
-export const attentionOuter: AttentionFamily = (attention, capabilities) =>
-  families?.attentionOuter(attention, capabilities) ?? [];
+export const attentionOuter: AttentionFamily = (...problem) => kernels.loaded?.attentionOuter(...problem) ?? [];
 
 /** The text of depthwise-channel. */
-export const depthwiseChannel = (): string | undefined => families?.depthwiseChannel;
+export const depthwiseChannel = (): string | undefined => kernels.loaded?.depthwiseChannel;

@@ -1,20 +1,15 @@
 // The kernels that compute in the registers of subgroups, as far as they are loaded: they come with the first device that has subgroups of a
 // size to count on, and before that there are none.
-import { importForDevices } from '../engine/kernel-modules.ts';
+import { forDevices } from '../engine/kernel-modules.ts';
 import type { AttentionFamily } from './attention-family.ts';
 import type { MatmulFamily } from './matmul-family.ts';
 
-let families: typeof import('./subgroup-kernels.ts') | undefined;
+const kernels = forDevices(
+  () => import('./subgroup-kernels.ts'),
+  ({ subgroupSize }) => subgroupSize !== undefined,
+);
+export const { load: loadSubgroupKernels } = kernels;
 
-/** Loads them, for capabilities that are not those of a device. */
-export async function loadSubgroupKernels(): Promise<void> {
-  families ??= await import('./subgroup-kernels.ts');
-}
+export const matmulSubgroup: MatmulFamily = (...problem) => kernels.loaded?.matmulSubgroup(...problem) ?? [];
 
-importForDevices(({ subgroupSize }) => (subgroupSize === undefined ? undefined : loadSubgroupKernels()));
-
-export const matmulSubgroup: MatmulFamily = (matmul, capabilities) =>
-  families?.matmulSubgroup(matmul, capabilities) ?? [];
-
-export const attentionSubgroup: AttentionFamily = (attention, capabilities) =>
-  families?.attentionSubgroup(attention, capabilities) ?? [];
+export const attentionSubgroup: AttentionFamily = (...problem) => kernels.loaded?.attentionSubgroup(...problem) ?? [];

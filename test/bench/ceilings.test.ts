@@ -7,7 +7,7 @@ import { arithmeticCeiling, ceilingOf, unitOf } from '../../bench/kernel-units.t
 import { nextRepeats } from '../../engine/clock.ts';
 import type { Device } from '../../engine/device.ts';
 import { excessOf, footprintOf } from '../../engine/footprint.ts';
-import { matrixShapes } from '../../engine/matrices.ts';
+import { matrixShapes } from '../../engine/probe-matrices.ts';
 import { resolveKernel } from '../../engine/wgsl.ts';
 import { defaultCapabilities, withMatrices, withSubgroups } from '../capabilities.ts';
 import { openTestDevice } from '../device.ts';

@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Capabilities, Device } from '../../engine/device.ts';
 import { kernelLabel, kernelsOf, wayOf } from '../../engine/kernel.ts';
-import { matrixShapes } from '../../engine/matrices.ts';
+import { matrixShapes } from '../../engine/probe-matrices.ts';
 import { resolveKernel } from '../../engine/wgsl.ts';
 import { withHalves, withMatrices, withSubgroups } from '../capabilities.ts';
 import { candidatesOf } from '../conformance.ts';

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Device } from '../../engine/device.ts';
 import type { Kernel } from '../../engine/kernel.ts';
 import type { MatrixShape } from '../../engine/matrices.ts';
-import { matrixShapes } from '../../engine/matrices.ts';
+import { matrixShapes } from '../../engine/probe-matrices.ts';
 import { loadMatrixKernels } from '../../shaders/matrix-families.ts';
 import type { OperatorCase } from '../conformance.ts';
 import { candidatesOf, runCase } from '../conformance.ts';
