@@ -8,7 +8,7 @@ import { defaultCapabilities } from '../capabilities.ts';
 
 beforeAll(loadGpuKernels);
 
-const waysOf = (graph: Graph) => (graph.nodes[0].candidates(defaultCapabilities) ?? []).map(wayOf);
+const waysOf = (graph: Graph) => graph.nodes[0].candidates(defaultCapabilities).map(wayOf);
 
 test.each([
   [3, 2, 2],
