@@ -88,12 +88,12 @@ export async function runContest(
     const fastest = right.toSorted((a, b) => a.ms - b.ms)[0];
     const chosen = fastest.ms < guess.ms * margin ? fastest : guess;
     winner = chosen.kernel;
-    const before = earlier?.tried.filter(({ way }) => tried.every((one) => one.way !== way)) ?? [];
+    const triedEarlier = earlier?.tried.filter(({ way }) => tried.every((one) => one.way !== way)) ?? [];
     return {
       operator: node.operator,
       problem: problemOf(node),
       way: chosen.way,
-      tried: [...before, ...tried.map(({ way, ms, error }) => ({ way, ms, error }))].sort((a, b) => a.ms - b.ms),
+      tried: [...triedEarlier, ...tried.map(({ way, ms, error }) => ({ way, ms, error }))].sort((a, b) => a.ms - b.ms),
       wrong: [...(earlier?.wrong ?? []), ...tried.filter((one) => !right.includes(one)).map(({ way }) => way)],
       refused: [...(earlier?.refused ?? []), ...refused],
       unreached: open.filter((kernel) => unreached.includes(kernel) || !candidates.includes(kernel)).map(wayOf),
