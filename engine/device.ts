@@ -4,7 +4,7 @@ import { DeviceLoss } from './device-loss.ts';
 import { asRefusal, scoped } from './error-scopes.ts';
 import { StamError, throwIfAborted } from './errors.ts';
 import { laneRegistersOf, unitsOf } from './hardware.ts';
-import { importKernels } from './kernel-modules.ts';
+import { importModules } from './kernel-modules.ts';
 import type { MatrixShape } from './matrices.ts';
 import { matrixFeature, matrixFeatures } from './matrices.ts';
 import { GpuMemory } from './memory.ts';
@@ -117,15 +117,16 @@ async function capabilitiesOf(device: GPUDevice, adapterInfo = device.adapterInf
       workgroupInvocations: limits.maxComputeInvocationsPerWorkgroup,
     },
   };
-  await importKernels(capabilities);
+  await importModules(capabilities);
   return capabilities;
 }
 
-/** What finds them out comes with the first device that has the feature. */
+/** The shapes of subgroup matrices that a device multiplies. The probe is imported on demand: few devices have the feature. */
 async function matricesOf(device: GPUDevice, info: GPUAdapterInfo): Promise<readonly MatrixShape[]> {
-  if (!matrixFeature(device.features)) return [];
+  const feature = matrixFeature(device.features);
+  if (!feature) return [];
   const { probeMatrices } = await import('./probe-matrices.ts');
-  return await probeMatrices(device, info);
+  return await probeMatrices(device, feature, info);
 }
 
 /**

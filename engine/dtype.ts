@@ -1,6 +1,6 @@
 // Element types of tensors in files and in GPU memory, and the conversions between them.
 
-/** How numbers lie in GPU memory. 'f16' is half storage; arithmetic is f32, but for what a kernel's `shortSum` says. */
+/** How numbers lie in GPU memory. 'f16' is half storage; arithmetic is f32, but in kernels with a `shortSum`. */
 export type StorageType = 'f32' | 'f16';
 
 /** What an element of a tensor is in GPU memory: a number, or a word that its kernel takes apart: four bytes of pixels, an integer. */

@@ -10,7 +10,7 @@ interface OpenedDevice {
   readonly adapter: { readonly software: boolean };
 }
 
-/** A module that comes with the first device that needs it. */
+/** A module that is imported on demand, with the first device that needs it. */
 export interface ModuleForDevices<Module> {
   /** Undefined before there was such a device. */
   readonly loaded: Module | undefined;
@@ -20,7 +20,7 @@ export interface ModuleForDevices<Module> {
 
 const all: { readonly load: () => Promise<void>; readonly isNeeded: (device: OpenedDevice) => boolean }[] = [];
 
-/** A module that is imported for every device that needs it. */
+/** Has a module imported on demand, before a device that needs it is used. */
 export function forDevices<Module>(
   importIt: () => Promise<Module>,
   isNeeded: (device: OpenedDevice) => boolean,
@@ -36,6 +36,6 @@ export function forDevices<Module>(
 }
 
 /** Settles when all modules that a device needs are there. */
-export async function importKernels(device: OpenedDevice): Promise<void> {
+export async function importModules(device: OpenedDevice): Promise<void> {
   await Promise.all(all.filter(({ isNeeded }) => isNeeded(device)).map(({ load }) => load()));
 }

@@ -21,8 +21,8 @@ export interface Kernel {
   /** Set where the work is cut into parts whose results another kernel puts together, as split-K does with the sums of a matmul. */
   readonly split?: Split;
   /**
-   * Set where products and their sums are f16, to how many of them are added so before they come to a sum in f32: the result is off by so
-   * many 2^-11 of the sum of the absolute products at most. Left out where all sums are f32.
+   * How many products are accumulated in f16 before they are added to an f32 accumulator: the result's error is at most shortSum 2^-11
+   * times the sum of the products' absolute values. Undefined where the accumulators are f32 throughout.
    */
   readonly shortSum?: number;
 }

@@ -5,7 +5,7 @@
 // from arrays of their own element type alone, and compilers then move them two bytes at a time.
 import { DeviceLoss } from './device-loss.ts';
 import type { MatrixShape } from './matrices.ts';
-import { matrixFeature, matrixFeatures } from './matrices.ts';
+import { matrixFeatures } from './matrices.ts';
 
 const shape = (component: MatrixShape['component'], m: number, n: number, k: number) => ({ component, m, n, k });
 
@@ -45,9 +45,11 @@ function listedShapes(info: GPUAdapterInfo): MatrixShape[] {
 }
 
 /** Those that the device compiles, of the known ones and of what the adapter lists; devices of today list none. */
-export async function probeMatrices(device: GPUDevice, info: GPUAdapterInfo): Promise<readonly MatrixShape[]> {
-  const feature = matrixFeature(device.features);
-  if (!feature) return [];
+export async function probeMatrices(
+  device: GPUDevice,
+  feature: GPUFeatureName,
+  info: GPUAdapterInfo,
+): Promise<readonly MatrixShape[]> {
   const names = new Set<string>();
   const possible = [...matrixShapes, ...listedShapes(info)].filter((one) => {
     const name = Object.values(one).join(' ');

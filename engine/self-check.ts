@@ -43,10 +43,10 @@ export interface SelfCheckOptions {
 
 /**
  * Largest difference, as a fraction of the largest element: far above rounding, far below what a wrong kernel gives. In f16 it holds for
- * kernels whose short sums, of s <= 16 products, are f16 too (Kernel.shortSum), as operands are made up here. Products have no mean
- * and a deviation d: a sum of k of them deviates by d sqrt k. Roundings are as good as independent, each of at most 2^-11 of a short sum
- * that deviates by d sqrt s: k of them deviate by 2^-11 d sqrt(k s), so that 5 of that beside a largest element of 3 are 2^-11 sqrt(s) 5/3,
- * 3.3e-3 for sixteen; the result's own rounding is 5e-4.
+ * kernels that accumulate s <= 16 products in f16, too (Kernel.shortSum), with the operands made up here: products have zero mean and
+ * standard deviation d, so that a sum of k of them has d sqrt k. Taken as independent, each rounding error is at most 2^-11 of a short sum,
+ * which has d sqrt s: k of them add up to 2^-11 d sqrt(k s). Five standard deviations of that, beside a largest element of three, are
+ * 2^-11 sqrt(s) 5/3, 3.3e-3 for sixteen; the rounding of the result is 5e-4.
  */
 export const allowedError = { f32: 1e-4, f16: 1e-2 } as const;
 

@@ -40,9 +40,9 @@ export interface RankedKernel {
   readonly atOnce: number;
 }
 
-/** Orders by the likely speed, the highest first: a tile's own, and how much of the device its last wave of workgroups leaves idle. */
-export function byLikelySpeed(a: RankedKernel, b: RankedKernel): number {
-  return likelySpeed(b) - likelySpeed(a);
+/** By the likely speed, the highest first: a tile's own, and how much of the device its last wave of workgroups leaves idle. */
+export function likeliestFirst(kernels: readonly RankedKernel[]): Kernel[] {
+  return kernels.toSorted((a, b) => likelySpeed(b) - likelySpeed(a)).map(({ kernel }) => kernel);
 }
 
 function likelySpeed({ kernel, speed, atOnce }: RankedKernel): number {

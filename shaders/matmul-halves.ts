@@ -2,12 +2,11 @@
 // matrices. Needs shader-f16.
 import type { Capabilities } from '../engine/device.ts';
 import type { Kernel } from '../engine/kernel.ts';
+import { depthLoop } from './depth-loop.ts';
 import type { Matmul, MatmulFamily } from './matmul-family.ts';
-import { byLikelySpeed, matmulParts } from './matmul-family.ts';
+import { likeliestFirst, matmulParts } from './matmul-family.ts';
 import source from './matmul-halves.wgsl';
 import { paddedDepth } from './panels.ts';
-import depthCount from './shared/depth-count.wgsl';
-import nothing from './shared/nothing.wgsl';
 import { usableMatrices } from './usable-matrices.ts';
 
 /** Rows and columns of a workgroup, and those of an invocation. */
@@ -43,45 +42,42 @@ export const matmulHalves: MatmulFamily = (matmul, capabilities) => {
   // matrices multiply halves faster, and the weight lies in memory as they want it
   if (usableMatrices('f16', capabilities).length > 0) return [];
   const hasFewRegisters = Number.isFinite(capabilities.laneRegisters);
-  return halvesTiles
-    .filter(({ lane }) => lane === 8 || hasFewRegisters)
-    .map((tile) => ({
+  const tiles = halvesTiles.filter(({ lane }) => lane === 8 || hasFewRegisters);
+  return likeliestFirst(
+    tiles.map((tile) => ({
       kernel: kernelOf(tile, matmul, capabilities),
       speed: tile.speed,
       atOnce: unitWorkgroups * capabilities.units,
-    }))
-    .sort(byLikelySpeed)
-    .map(({ kernel }) => kernel);
+    })),
+  );
 };
 
 function kernelOf({ rows, columns, lane, short = 8 }: Tile, matmul: Matmul, capabilities: Capabilities): Kernel {
   const { label, ...parts } = matmulParts(matmul, capabilities);
   const lanes = (rows / lane) * (columns / lane);
   const size = `${rows}x${columns} by ${lanes} short ${short}`;
-  const turns = depth / short;
-  // Mesa's compiler for Intel's GPUs gives every turn of a sum a register of its own where the loop is written out
-  const isLooped = capabilities.adapter.vendor === 'intel';
+  const loop = depthLoop(depth / short, capabilities);
   return {
     ...parts,
     name: 'matmul-halves',
     tile: size,
     variant: `${size} ${label}`,
     source,
-    imports: { ...parts.imports, 'depth-count': isLooped ? depthCount : nothing },
+    imports: { ...parts.imports, ...loop.imports },
     constants: {
       ...parts.constants,
       ROWS: rows,
       COLUMNS: columns,
       DEPTH: depth,
       SHORT: short,
-      ...(isLooped ? {} : { DEPTH_COUNT: turns }),
+      ...loop.constants,
       LANE_GROUPS: lane / 4,
       LANE_ROWS: lane,
       LANE_QUADS: lane / 4,
       SUMS: (lane * lane) / 4,
       WEIGHT_LOADS: (depth * columns) / 4 / lanes,
     },
-    params: { ...parts.params, k: paddedDepth(matmul.k), depth: turns },
+    params: { ...parts.params, ...loop.params, k: paddedDepth(matmul.k) },
     workgroups: [Math.ceil(matmul.n / columns), Math.ceil(matmul.rows / rows), 1],
     shortSum: short,
   };

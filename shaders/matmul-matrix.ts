@@ -4,7 +4,7 @@ import type { Kernel, Split } from '../engine/kernel.ts';
 import { linearGrid } from '../engine/kernel.ts';
 import { quads } from '../engine/shape.ts';
 import type { Matmul, MatmulFamily } from './matmul-family.ts';
-import { byLikelySpeed, matmulParts } from './matmul-family.ts';
+import { likeliestFirst, matmulParts } from './matmul-family.ts';
 import source from './matmul-matrix.wgsl';
 import splitSource from './matmul-split.wgsl';
 import type { MatrixUse } from './matrices.ts';
@@ -79,15 +79,15 @@ const leastSplitDepth = 512;
 
 export const matmulMatrix: MatmulFamily = (matmul, capabilities) =>
   matricesOf(matmul.storage, capabilities).flatMap((use, index) =>
-    matrixTiles
-      // of a shape that is not the likeliest only the tiles with which it could be the best
-      .filter(({ speed }) => index === 0 || speed > 0.95)
-      .flatMap((tile) => {
-        const kernel = kernelOf(tile, use, matmul, capabilities);
-        return kernel ? [{ kernel, speed: tile.speed, atOnce: capabilities.units }] : [];
-      })
-      .sort(byLikelySpeed)
-      .map(({ kernel }) => kernel),
+    likeliestFirst(
+      matrixTiles
+        // of a shape that is not the likeliest only the tiles with which it could be the best
+        .filter(({ speed }) => index === 0 || speed > 0.95)
+        .flatMap((tile) => {
+          const kernel = kernelOf(tile, use, matmul, capabilities);
+          return kernel ? [{ kernel, speed: tile.speed, atOnce: capabilities.units }] : [];
+        }),
+    ),
   );
 
 /** Undefined where the shape of the matrices or the device's workgroup memory or invocations do not allow it. */

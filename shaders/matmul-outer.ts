@@ -1,12 +1,11 @@
 // matmul-outer: outer products from tiles in workgroup memory, the family for GPUs whose lanes have few registers. Needs no feature.
 import type { Capabilities } from '../engine/device.ts';
 import type { Kernel } from '../engine/kernel.ts';
+import { depthLoop } from './depth-loop.ts';
 import type { Matmul, MatmulFamily } from './matmul-family.ts';
-import { byLikelySpeed, matmulParts } from './matmul-family.ts';
+import { likeliestFirst, matmulParts } from './matmul-family.ts';
 import source from './matmul-outer.wgsl';
 import { paddedDepth } from './panels.ts';
-import depthCount from './shared/depth-count.wgsl';
-import nothing from './shared/nothing.wgsl';
 
 /** Rows and columns of a workgroup, and rows of an invocation, which has four columns. */
 interface Tile {
@@ -34,40 +33,38 @@ const unitWorkgroups = 4;
 export const matmulOuter: MatmulFamily = (matmul, capabilities) => {
   // rows whose end lies within a tile, or whose elements are gathered, take registers of their own: eight rows of sums leave too few
   const isEven = paddedDepth(matmul.k) === matmul.k;
-  return tiles
-    .map((tile) => ({
+  return likeliestFirst(
+    tiles.map((tile) => ({
       kernel: kernelOf(tile, matmul, capabilities),
       speed: isEven || tile.laneRows === 4 ? tile.speed : tile.speed / 4,
       atOnce: unitWorkgroups * capabilities.units,
-    }))
-    .sort(byLikelySpeed)
-    .map(({ kernel }) => kernel);
+    })),
+  );
 };
 
 function kernelOf({ rows, columns, laneRows }: Tile, matmul: Matmul, capabilities: Capabilities): Kernel {
   const { label, ...parts } = matmulParts(matmul, capabilities);
   const lanes = (rows / laneRows) * (columns / 4);
   const size = `${rows}x${columns} by ${lanes}`;
-  // Mesa's compiler for Intel's GPUs gives every turn of a sum a register of its own where the loop is written out
-  const isLooped = capabilities.adapter.vendor === 'intel';
+  const loop = depthLoop(depth, capabilities);
   return {
     ...parts,
     name: 'matmul-outer',
     tile: size,
     variant: `${size} ${label}`,
     source,
-    imports: { ...parts.imports, 'depth-count': isLooped ? depthCount : nothing },
+    imports: { ...parts.imports, ...loop.imports },
     constants: {
       ...parts.constants,
       ROWS: rows,
       COLUMNS: columns,
       DEPTH: depth,
-      ...(isLooped ? {} : { DEPTH_COUNT: depth }),
+      ...loop.constants,
       LANE_ROWS: laneRows,
       LANE_PAIRS: laneRows / 2,
       WEIGHT_LOADS: (depth * laneRows) / rows,
     },
-    params: { ...parts.params, k: paddedDepth(matmul.k), depth },
+    params: { ...parts.params, ...loop.params, k: paddedDepth(matmul.k) },
     workgroups: [Math.ceil(matmul.n / columns), Math.ceil(matmul.rows / rows), 1],
   };
 }

@@ -1,7 +1,7 @@
 // matmul-tile: tiles in workgroup memory, the family for GPUs. Needs no feature.
 import type { Kernel } from '../engine/kernel.ts';
 import type { MatmulFamily } from './matmul-family.ts';
-import { byLikelySpeed, matmulParts } from './matmul-family.ts';
+import { likeliestFirst, matmulParts } from './matmul-family.ts';
 import source from './matmul-tile.wgsl';
 
 /**
@@ -44,5 +44,5 @@ export const matmulTile: MatmulFamily = (matmul, capabilities) => {
     };
     return { kernel, speed, atOnce: unitWorkgroups * capabilities.units };
   });
-  return ranked.sort(byLikelySpeed).map(({ kernel }) => kernel);
+  return likeliestFirst(ranked);
 };
