@@ -6,8 +6,10 @@ import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
 import zlib from 'node:zlib';
+import { describeAdapter } from './device.ts';
 import { StamError } from './errors.ts';
 import { cacheFolder } from './node-cache.ts';
+import { pollPatiently } from './node-polling.ts';
 
 /** How Dawn is switched on this project's behalf; the reasons stand beside each name. */
 const toggles = {
@@ -63,10 +65,14 @@ export async function requestNodeAdapter(
   if (wanted === 'null') return { adapter: await nullAdapter(enable), origin: 'null' };
   if (wanted !== 'software') {
     const adapter = wanted === 'auto' ? await systemDefault(enable) : await systemNamed(wanted, enable);
-    if (adapter) return { adapter, origin: 'system' };
+    if (adapter) {
+      if (describeAdapter(adapter.info).software) pollPatiently();
+      return { adapter, origin: 'system' };
+    }
   }
   const bundled = await bundledAdapter(enable);
   if (bundled && (wanted === 'auto' || wanted === 'software' || nameOf(bundled.info).includes(wanted))) {
+    pollPatiently();
     return { adapter: bundled, origin: 'bundled' };
   }
   const names = [...(await systemAdapterNames()), ...(bundled ? [bundled.info.description || 'SwiftShader'] : [])];
