@@ -4,25 +4,28 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /** Files of minutes, the longest first: whichever comes last would keep one core waiting for it. */
 const longest = [
-  'shaders/conformance',
-  'cli/infer',
-  'model/x3d-parity',
-  'shaders/matrices',
-  'cli/infer-x3d',
-  'model/parity',
+  'cli/infer.system',
+  'faults/faults.system',
+  'cli/infer-x3d.system',
+  'shaders/linear.gpu',
+  'model/x3d-parity.gpu',
+  'shaders/matrices.gpu',
+  'shaders/few-registers.gpu',
 ];
 
+/** Those of one project come together, so that the workers of the GPU tests keep their devices from one file to the next. */
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const place = ({ moduleId }: TestSpecification) => {
+    const projects = ['system', 'gpu', 'unit'];
+    const place = ({ moduleId, project }: TestSpecification) => {
       const found = longest.findIndex((name) => moduleId.endsWith(`/test/${name}.test.ts`));
-      return found < 0 ? longest.length : found;
+      return projects.indexOf(project.name) * (longest.length + 1) + (found < 0 ? longest.length : found);
     };
     return (await super.sort(files)).toSorted((a, b) => place(a) - place(b));
   }
 }
 
-export default defineConfig({
+export default defineConfig(({ mode }) => ({
   plugins: [
     {
       // kernels are real .wgsl files, labels a .txt; esbuild reads them with its text loader, the tests with this
@@ -34,15 +37,43 @@ export default defineConfig({
     },
   ],
   test: {
-    include: ['test/**/*.test.ts'],
-    globalSetup: 'test/install.ts',
-    // each file in a process of its own: Dawn ends with its process, and two files at a time fill two cores
-    pool: 'forks',
-    maxWorkers: 2,
+    globalSetup: ['test/install.ts', 'test/samples.ts'],
+    env: { STAM_TESTS: mode === 'all' ? 'all' : 'sample' },
+    reporters: ['default', './test/slowest-files.ts'],
+    pool: 'forks', // Dawn ends with its process
+    maxWorkers: 2, // two at a time fill two cores
     sequence: { sequencer: LongestFirst },
     // against hangs only: a software driver may take minutes to compile a model's kernels on a busy machine
     testTimeout: 600_000,
     hookTimeout: 600_000,
+    projects: [
+      {
+        extends: true,
+        // no device, browser or other process
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/**/*.{gpu,system}.test.ts'],
+          pool: 'threads',
+        },
+      },
+      {
+        extends: true,
+        // a worker keeps its device from file to file, with what was compiled for it
+        test: {
+          name: 'gpu',
+          include: ['test/**/*.gpu.test.ts'],
+          isolate: false,
+          setupFiles: ['test/leaks.ts'],
+          maxConcurrency: 2, // while one test's kernels are compiled another's are
+        },
+      },
+      {
+        extends: true,
+        // browsers, processes, the package, endurance: each file in a process of its own
+        test: { name: 'system', include: ['test/**/*.system.test.ts'] },
+      },
+    ],
     // of what runs in the tests' own processes: commands that are started as such do not count
     coverage: {
       provider: 'v8',
@@ -50,4 +81,4 @@ export default defineConfig({
       reporter: ['text', 'json-summary'],
     },
   },
-});
+}));

@@ -1,4 +1,4 @@
-// What runs in the page: the library as an app uses it. browser.test.ts calls these over and judges what they return.
+// What runs in the page: the library as an app uses it. browser.system.test.ts calls these over and judges what they return.
 import type { AdapterDescription, Checkpoint, StamConfig } from '../../index.ts';
 import {
   bufferSource,

@@ -33,14 +33,14 @@ export const mutations: readonly Mutation[] = [
     right: 'f32: 1e-4, f16: 1e-2',
     wrong: 'f32: 1e-1, f16: 1e-1',
     error: 'a kernel that is off by a percent passes the self-check',
-    tests: ['test/engine/self-check.test.ts'],
+    tests: ['test/engine/self-check.gpu.test.ts'],
   },
   {
     file: 'engine/layout.ts',
     right: 'dense.set(data.subarray(row * pitch, row * pitch + length), row * length);',
     wrong: 'dense.set(data.subarray(row * length, row * length + length), row * length);',
     error: 'rows with padding are read back shifted',
-    tests: ['test/engine/weights.test.ts', 'test/model/run.test.ts'],
+    tests: ['test/engine/weights.gpu.test.ts', 'test/model/run.gpu.test.ts'],
   },
   {
     file: 'loaders/safetensors-header.ts',
@@ -68,7 +68,7 @@ export const mutations: readonly Mutation[] = [
     right: 'floor + (floor % 2)',
     wrong: 'floor + 1',
     error: 'a crop between two pixels is rounded up, not to even',
-    tests: ['test/model/preprocess.test.ts', 'test/model/run.test.ts'],
+    tests: ['test/model/preprocess.gpu.test.ts', 'test/model/run.gpu.test.ts'],
   },
   {
     file: 'model/config.ts',
@@ -82,7 +82,7 @@ export const mutations: readonly Mutation[] = [
     right: 'let shrink = exp(peaks[t] - peak);',
     wrong: 'let shrink = 1.0;',
     error: 'sums of earlier keys keep the scale of their own peak',
-    tests: ['test/shaders/conformance.test.ts'],
+    tests: ['test/shaders/attention.gpu.test.ts'],
     only: 'f32 attention 1x65',
   },
   {
@@ -90,7 +90,7 @@ export const mutations: readonly Mutation[] = [
     right: 'select(vec4f(0), x[i * UNIT + u] - mean, present((i * LANES + lane) * UNIT + u))',
     wrong: 'x[i * UNIT + u] - mean',
     error: 'the padding of a row counts in its variance',
-    tests: ['test/shaders/conformance.test.ts'],
+    tests: ['test/shaders/layer-norm.gpu.test.ts'],
     only: 'f32 layerNorm',
   },
   {
@@ -98,7 +98,7 @@ export const mutations: readonly Mutation[] = [
     right: 'vec4f(1.1283860)',
     wrong: 'vec4f(1.1290000)',
     error: 'GELU is off by the fourth digit',
-    tests: ['test/shaders/conformance.test.ts'],
+    tests: ['test/shaders/linear.gpu.test.ts'],
     only: 'f32 linear .*calm',
   },
 ];

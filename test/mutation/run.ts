@@ -28,7 +28,7 @@ function copyProject(): string {
 function failsIn(copy: string, { tests, only }: Pick<Mutation, 'tests' | 'only'>): boolean {
   const { status, stdout, error } = spawnSync(
     'npx',
-    ['vitest', 'run', '--bail', '1', ...(only ? ['-t', only] : []), ...tests],
+    ['vitest', 'run', '--mode', 'all', '--bail', '1', ...(only ? ['-t', only] : []), ...tests],
     { cwd: copy, encoding: 'utf8', env: { ...process.env, NO_COLOR: '1', FORCE_COLOR: '0' } },
   );
   if (error) throw error;

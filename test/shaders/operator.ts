@@ -1,0 +1,47 @@
+// The tests of one operator: each of its cases in every kernel that can run it, in f32 and f16.
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Device } from '../../engine/device.ts';
+import type { StorageType } from '../../engine/dtype.ts';
+import type { Kernel } from '../../engine/kernel.ts';
+import { kernelLabel } from '../../engine/kernel.ts';
+import type { OperatorCase } from '../conformance.ts';
+import { candidatesOf, runCase } from '../conformance.ts';
+import { openTestDevice } from '../device.ts';
+import { noteSample, runsAll } from '../sample.ts';
+import { operatorCases } from './index.ts';
+
+/** Those that GPUs of few registers get first have a test of their own: software adapters compile a large tile for a minute or two. */
+const isTestedElsewhere = ({ name }: Kernel) => name === 'matmul-outer' || name === 'matmul-halves';
+
+/** In a sample every case runs in one of its kernels, the one whose turn it is, every other case in f16. */
+export function testOperator(operator: string): void {
+  const cases = operatorCases.filter((one) => one.operator === operator);
+  let device: Device;
+  beforeAll(async () => {
+    device = await openTestDevice();
+  });
+  afterAll(() => device.dispose());
+  if (!runsAll) noteSample(`${operator}: each of ${cases.length} cases in one kernel and one storage type`);
+
+  describe.each(['f32', 'f16'] as const)('every kernel against the reference, %s', (storage) => {
+    const own = cases.map((one, index) => ({ one, index })).filter(({ index }) => runsAll || isTurnOf(storage, index));
+    test.concurrent.each(own.map(({ one, index }) => [`${one.operator} ${one.name}`, one, index] as const))(
+      '%s',
+      async (_, one, index) => {
+        const kernels = kernelsOf(device, one, storage);
+        const chosen = runsAll ? kernels : [kernels[Math.floor(index / 2) % kernels.length]];
+        const results = await runCase(device, one, storage, { only: (kernel) => chosen.includes(kernelLabel(kernel)) });
+        expect(results.length).toBeGreaterThan(0);
+        expect(results.filter(({ passed }) => !passed)).toEqual([]);
+      },
+    );
+  });
+}
+
+const isTurnOf = (storage: StorageType, index: number) => (index % 2 === 0) === (storage === 'f32');
+
+function kernelsOf({ capabilities }: Device, one: OperatorCase, storage: StorageType): string[] {
+  return candidatesOf(one, storage, capabilities)
+    .filter((kernel) => !isTestedElsewhere(kernel))
+    .map(kernelLabel);
+}
