@@ -16,12 +16,14 @@ import { configFromMetadata } from '../../model/config.ts';
 import { weightShapes } from '../../model/weights.ts';
 import { expectClose } from '../close.ts';
 import { call } from './call.ts';
+import { shareDevice } from './shared-device.ts';
 
 const adapter = ['--adapter', process.env['STAM_ADAPTER'] ?? 'software'];
 const fixture = (name: string) => fileURLToPath(new URL(`../fixtures/${name}.io.safetensors`, import.meta.url));
 let folder: string;
 
 beforeAll(async () => {
+  await shareDevice();
   folder = await fs.mkdtemp(path.join(os.tmpdir(), 'stam-test-'));
 });
 afterAll(() => fs.rm(folder, { recursive: true }));

@@ -19,6 +19,7 @@ import { openTestDevice } from '../device.ts';
 import { ffmpeg, pictures, temporaryFolder } from '../loaders/video/video-files.ts';
 import { longTest } from '../sample.ts';
 import { call } from './call.ts';
+import { shareDevice } from './shared-device.ts';
 
 const adapter = ['--adapter', process.env['STAM_ADAPTER'] ?? 'software'];
 const stage = (channels: number, inner: number) => ({ blocks: 1, channels, inner, squeeze: 8 });
@@ -50,6 +51,7 @@ let summary: string;
 let log: string;
 
 beforeAll(async () => {
+  await shareDevice();
   for (const [name, [width, height], rate, seconds] of made) {
     await mkdir(path.dirname(path.join(videos, name)), { recursive: true });
     ffmpeg(...pictures(`${width}x${height}`, `${rate}`, seconds), '-pix_fmt', 'yuv420p', path.join(videos, name));

@@ -23,6 +23,7 @@ import { openTestDevice } from '../device.ts';
 import * as reference from '../reference.ts';
 import { longTest, sampleOf } from '../sample.ts';
 import { call } from './call.ts';
+import { shareDevice } from './shared-device.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const adapter = ['--adapter', process.env['STAM_ADAPTER'] ?? 'software'];
@@ -54,6 +55,9 @@ const made = [
 ] as const;
 const broken = ['it\'s "quoted"/broken.mp4', 'z/text.avi'];
 
+/** The others need the results of the first. */
+const frameCounts = sampleOf('numbers of frames for infer', [16, 32, 64], 1);
+
 let folder: string;
 let videos: string;
 let tools: VideoTools;
@@ -62,6 +66,7 @@ const summaries = new Map<number, string>();
 const wholeRun = (frames: number) => path.join(folder, `whole-${frames}.jsonl`);
 
 beforeAll(async () => {
+  await shareDevice();
   folder = await mkdtemp(path.join(os.tmpdir(), 'stam-infer-'));
   videos = path.join(folder, 'val');
   tools = await findVideoTools();
@@ -78,7 +83,7 @@ beforeAll(async () => {
   await copyFile(path.join(videos, made[0][0]), cut);
   await truncate(cut, 2000);
   await writeFile(path.join(videos, broken[1]), 'this is no video\n');
-  for (const frames of [16, 32, 64]) {
+  for (const frames of frameCounts) {
     await writeModel(frames);
     summaries.set(frames, await inferTo(wholeRun(frames), frames));
   }
@@ -133,7 +138,7 @@ function framesOfFirstClip(count: number, fps: number, clip: number): number[] {
   return Array.from({ length: clip }, (_, i) => Math.floor(Math.fround(Math.fround(i) * Math.fround(step))));
 }
 
-describe.each(sampleOf('numbers of frames for infer', [16, 32, 64], 1))('infer, %i frames', (frames) => {
+describe.each(frameCounts)('infer, %i frames', (frames) => {
   test('counts every video, takes the frames of the formula, and adds up its own lines', async () => {
     const lines = (await readFile(wholeRun(frames), 'utf8')).trimEnd().split('\n');
     const [settings, ...results] = lines.map((line) => JSON.parse(line));

@@ -14,6 +14,7 @@ import { expectClose } from '../close.ts';
 import { smallX3d } from '../model/x3d-fixture.ts';
 import { x3dReference } from '../model/x3d-reference.ts';
 import { call } from './call.ts';
+import { shareDevice } from './shared-device.ts';
 
 const adapter = ['--adapter', process.env['STAM_ADAPTER'] ?? 'software'];
 // of a network that nobody published, a file tells neither frames nor window
@@ -22,6 +23,7 @@ let folder: string;
 let weights: string;
 
 beforeAll(async () => {
+  await shareDevice();
   folder = await fs.mkdtemp(path.join(os.tmpdir(), 'stam-test-'));
   weights = path.join(folder, 'weights.safetensors');
   await fs.writeFile(weights, await checkpointBytes());

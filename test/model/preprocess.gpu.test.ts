@@ -85,7 +85,8 @@ describe.each(pictures)('%s', (name) => {
 // the video stays outside of the repository
 const goldenVideo = fileURLToPath(new URL('../../../shared/golden/video/', import.meta.url));
 const hasVideo = existsSync(goldenVideo);
-if (!hasVideo) process.stderr.write(`preprocess.gpu.test.ts: ${goldenVideo} is not there; its frames are not compared\n`);
+if (!hasVideo)
+  process.stderr.write(`preprocess.gpu.test.ts: ${goldenVideo} is not there; its frames are not compared\n`);
 
 test.runIf(hasVideo)('the frames of a real video are those that torchvision, PyAV and Pillow give', async () => {
   const file = `${goldenVideo}demo.mp4`;
