@@ -23,20 +23,19 @@ const manyRows = 8192;
 /** Rows of the tile that compiles the fastest, for small problems: it shuffles on all devices. */
 const fewRows = 8;
 
-/** Best first: many rows to a load, but not more than there are. */
-function tilesOf(rows: number, columns: number, capabilities: Capabilities): readonly Tile[] {
+/** Best first: many rows to a load, but not more than there are. For few rows come last, for the self-check, the tiles of many. */
+function tilesOf(rows: number, columns: number, capabilities: Capabilities, canSwap: boolean): readonly Tile[] {
   const tiles = (quads: number, ...counts: number[]): Tile[] => counts.map((count) => ({ rows: count, quads }));
+  if (rows <= 64) return rows > fewRows ? tiles(2, fewRows, 32) : tiles(2, fewRows);
   const isNarrow = columns < narrowColumns;
-  if (rows > 512 && isLlvmpipe(capabilities)) {
+  const isHigh = rows > 512;
+  if (isLlvmpipe(capabilities)) {
+    if (!isHigh) return [...tiles(2, 32, fewRows), ...(isNarrow ? tiles(1, 32, 64) : tiles(2, 64))];
     if (!isNarrow) return tiles(2, 64, 32);
     return rows > manyRows ? tiles(1, 64, 32) : tiles(1, 32, 64);
   }
-  if (rows > 64) {
-    // those of many rows come last, for the self-check, whose problems have few
-    const higher = isNarrow ? tiles(1, 32, 64) : tiles(2, 64);
-    return [...tiles(2, 32, fewRows), ...(isLlvmpipe(capabilities) ? higher : [])];
-  }
-  return rows > fewRows ? tiles(2, fewRows, 32) : tiles(2, fewRows);
+  if (!canSwap || isNarrow) return tiles(2, 32, fewRows);
+  return isHigh ? [...tiles(3, 48), ...tiles(2, 32)] : [...tiles(2, 32, fewRows), ...tiles(3, 48)];
 }
 
 export const matmulSubgroup: MatmulFamily = (matmul, capabilities) => {
@@ -46,7 +45,7 @@ export const matmulSubgroup: MatmulFamily = (matmul, capabilities) => {
   const { lanes } = subgroups;
   const canSwap = swapsQuads(subgroups, capabilities);
   const { label, ...parts } = matmulParts(matmul, capabilities, packedStorageOf(matmul.storage));
-  return tilesOf(rows, n, capabilities).map(({ rows: count, quads }) => {
+  return tilesOf(rows, n, capabilities, canSwap).map(({ rows: count, quads }) => {
     const columns = lanes * quads * 4;
     const size = `${count}x${columns}`;
     const loops = rowLoops(count, capabilities);
