@@ -85,6 +85,7 @@ const typeWords: Readonly<Record<string, number>> = {
   vec3u: 3,
   vec4f: 4,
   vec4u: 4,
+  mat4x4f: 16,
   vec2i: 2,
   vec4i: 4,
   'vec2<f16>': 1,

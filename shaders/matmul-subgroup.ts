@@ -4,8 +4,10 @@ import type { MatmulFamily } from './matmul-family.ts';
 import { matmulParts } from './matmul-family.ts';
 import source from './matmul-subgroup.wgsl';
 import { paddedDepth } from './panels.ts';
+import depthShuffled from './shared/depth-shuffled.wgsl';
+import depthSwapped from './shared/depth-swapped.wgsl';
 import { packedStorageOf } from './storage.ts';
-import { isLlvmpipe, rowLoops, subgroupsOf } from './subgroups.ts';
+import { isLlvmpipe, rowLoops, subgroupsOf, swapsQuads } from './subgroups.ts';
 
 /** Rows that a lane holds, and quads of columns of each. */
 interface Tile {
@@ -18,20 +20,22 @@ const narrowColumns = 640;
 /** Rows past which the higher of two narrow tiles, with half as many workgroups, is worth three times as long to compile. */
 const manyRows = 8192;
 
-/** Best first: many rows to a load, but not more than there are. */
-function tilesOf(rows: number, columns: number, capabilities: Capabilities): readonly Tile[] {
+/** Rows of the tile that compiles the fastest, for small problems: it shuffles on all devices. */
+const fewRows = 8;
+
+/** Best first: many rows to a load, but not more than there are. For few rows come last, for the self-check, the tiles of many. */
+function tilesOf(rows: number, columns: number, capabilities: Capabilities, canSwap: boolean): readonly Tile[] {
   const tiles = (quads: number, ...counts: number[]): Tile[] => counts.map((count) => ({ rows: count, quads }));
+  if (rows <= 64) return rows > fewRows ? tiles(2, fewRows, 32) : tiles(2, fewRows);
   const isNarrow = columns < narrowColumns;
-  if (rows > 512 && isLlvmpipe(capabilities)) {
+  const isHigh = rows > 512;
+  if (isLlvmpipe(capabilities)) {
+    if (!isHigh) return [...tiles(2, 32, fewRows), ...(isNarrow ? tiles(1, 32, 64) : tiles(2, 64))];
     if (!isNarrow) return tiles(2, 64, 32);
     return rows > manyRows ? tiles(1, 64, 32) : tiles(1, 32, 64);
   }
-  if (rows > 64) {
-    // those of many rows come last, for the self-check, whose problems have few
-    const higher = isNarrow ? tiles(1, 32, 64) : tiles(2, 64);
-    return [...tiles(2, 32, 8), ...(isLlvmpipe(capabilities) ? higher : [])];
-  }
-  return rows > 8 ? tiles(2, 8, 32) : tiles(2, 8);
+  if (!canSwap || isNarrow) return tiles(2, 32, fewRows);
+  return isHigh ? [...tiles(3, 48), ...tiles(2, 32)] : [...tiles(2, 32, fewRows), ...tiles(3, 48)];
 }
 
 export const matmulSubgroup: MatmulFamily = (matmul, capabilities) => {
@@ -39,19 +43,32 @@ export const matmulSubgroup: MatmulFamily = (matmul, capabilities) => {
   const subgroups = subgroupsOf(capabilities);
   if (!subgroups || paddedDepth(k) % (subgroups.lanes * 4) !== 0) return [];
   const { lanes } = subgroups;
+  const canSwap = swapsQuads(subgroups, capabilities);
   const { label, ...parts } = matmulParts(matmul, capabilities, packedStorageOf(matmul.storage));
-  return tilesOf(rows, n, capabilities).map(({ rows: count, quads }) => {
+  return tilesOf(rows, n, capabilities, canSwap).map(({ rows: count, quads }) => {
     const columns = lanes * quads * 4;
     const size = `${count}x${columns}`;
     const loops = rowLoops(count, capabilities);
+    const swaps = canSwap && count > fewRows;
     return {
       ...parts,
       name: 'matmul-subgroup',
       tile: size,
       variant: `${size} ${label}`,
       source,
-      imports: { ...parts.imports, subgroup: subgroups.text, 'row-count': loops.text },
-      constants: { ...parts.constants, ...loops.constants, LANES: lanes, QUADS: quads },
+      imports: {
+        ...parts.imports,
+        subgroup: subgroups.text,
+        'row-count': loops.text,
+        'depth-loop': swaps ? depthSwapped : depthShuffled,
+      },
+      constants: {
+        ...parts.constants,
+        ...loops.constants,
+        ...(swaps && { ROW_GROUPS: count / 4 }),
+        LANES: lanes,
+        QUADS: quads,
+      },
       workgroups: [Math.ceil(n / columns), Math.ceil(rows / count), 1],
       features: [...parts.features, ...subgroups.features],
     };

@@ -26,38 +26,7 @@ fn main(
   let first_column = workgroup.x * LANES * QUADS + lane;                // and every LANES-th quad after it
 // #import row-count
   var sums: array<vec4f, ROWS * QUADS>;
-
-  for (var k = 0u; k < K; k += LANES * 4) {
-    var mine: array<vec4f, ROWS>;
-    // #unroll
-    for (var r = 0u; r < ROW_COUNT; r++) {
-      mine[r] = input_quad(first_row + r, k / 4 + lane);
-    }
-    // counted by the builtin: compilers unroll a constant count, which takes llvmpipe three times as long and gains nothing
-    for (var turn = 0u; turn < lanes; turn++) {
-      var factors: array<vec4f, 4 * QUADS>;
-      // #unroll
-      for (var q = 0u; q < QUADS; q++) {
-        // #unroll
-        for (var i = 0u; i < 4; i++) {
-          factors[q * 4 + i] = weight_quad(k + turn * 4 + i, first_column + q * LANES);
-        }
-      }
-      // #unroll
-      for (var r = 0u; r < ROWS; r++) {
-        let row = subgroupShuffle(mine[r], turn);
-        // #unroll
-        for (var q = 0u; q < QUADS; q++) {
-          var sum = sums[r * QUADS + q];
-          sum = fma(vec4f(row.x), factors[q * 4], sum);
-          sum = fma(vec4f(row.y), factors[q * 4 + 1], sum);
-          sum = fma(vec4f(row.z), factors[q * 4 + 2], sum);
-          sum = fma(vec4f(row.w), factors[q * 4 + 3], sum);
-          sums[r * QUADS + q] = sum;
-        }
-      }
-    }
-  }
+// #import depth-loop
 
   for (var r = 0u; r < ROW_COUNT; r++) {
     for (var q = 0u; q < QUADS; q++) {

@@ -20,20 +20,25 @@ export function subgroupsOf({ subgroupSize, subgroupSizeVaries }: Capabilities):
     : { lanes: subgroupSize, text: nothing, features: ['subgroups'] };
 }
 
-/** Whether the driver is llvmpipe: larger tiles pay there, and loops of loads that are written out take it long to compile. */
+/** Whether the driver is llvmpipe, where larger tiles pay. */
 export function isLlvmpipe({ adapter }: Capabilities): boolean {
   return /llvmpipe/i.test(adapter.description);
 }
 
+/** Whether a subgroup is one quad of SwiftShader's, which swaps within a quad in one instruction and shuffles in dozens. */
+export function swapsQuads({ lanes }: Subgroups, capabilities: Capabilities): boolean {
+  return lanes === 4 && capabilities.adapter.software && !isLlvmpipe(capabilities);
+}
+
 /**
  * For kernels whose lanes hold `rows` rows: the constant ROW_COUNT, which unrolls the loops that load and store rows, or the import
- * `row-count`, which keeps the drivers from unrolling them that take too long to compile so much.
+ * `row-count`, which keeps software drivers from it: each load is hundreds of instructions there, which take them long to compile.
  */
 export function rowLoops(
   rows: number,
   capabilities: Capabilities,
 ): { readonly constants: Readonly<Record<string, number>>; readonly text: string } {
-  return isLlvmpipe(capabilities)
+  return capabilities.adapter.software
     ? { constants: { ROWS: rows }, text: rowCount }
     : { constants: { ROWS: rows, ROW_COUNT: rows }, text: nothing };
 }
