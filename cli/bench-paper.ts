@@ -80,7 +80,7 @@ async function rowOf(model: string, bench: Bench, before: readonly PaperRow[]): 
   const isAsked = values.models.includes(model);
   if (model === 'stam_64' && other && !isAsked && device.capabilities.adapter.software) {
     const planner = new Planner(device, namedConfig(model), chooseStorage(values.dtype, device));
-    return rowFromOther(model, gmacsOf(planner.plan(1)), other);
+    return rowFromOther(model, gmacsOf(planner.plan(planner.graph(1))), other);
   }
   const isX3d = x3dConfigs.has(model);
   const perRun = !isX3d || device.capabilities.adapter.software ? 1 : viewsOfRun;

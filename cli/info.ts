@@ -32,7 +32,7 @@ export const info = defineCommand({
     const planner = new Planner(device, namedConfig('stam_16'), storage);
     const known = await knownTuning(capabilities, planner.use(1), await defaultTextStore());
     planner.adopt(known.tuning);
-    const plan = planner.plan(1);
+    const plan = planner.plan(planner.graph(1));
     const chosen = new Map<string, { operator: string; kernel: string; calls: number }>();
     for (const command of plan.commands) {
       if (command.kind !== 'dispatch') continue;

@@ -157,7 +157,7 @@ export class Device {
     this.gpu = gpu;
     this.#owned = owned;
     this.capabilities = capabilities;
-    this.pipelines = new PipelineCache(gpu, (work) => this.settle(work));
+    this.pipelines = new PipelineCache(gpu, this);
     this.memory = new GpuMemory(gpu);
     this.#loss = DeviceLoss.of(gpu);
   }
@@ -279,6 +279,7 @@ export class Device {
     if (this.#disposal.signal.aborted) return;
     this.#disposal.abort(reason);
     this.memory.dispose();
+    this.pipelines.release();
     if (this.#owned) this.gpu.destroy();
   }
 }

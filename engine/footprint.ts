@@ -11,8 +11,17 @@ export interface Footprint {
   readonly storageBuffers: number;
 }
 
-/** Reads `@workgroup_size` and every `var<workgroup>`; lengths are constants of the text. Throws shader for what it cannot read. */
-export function footprintOf({ code, bindings }: ResolvedKernel): Footprint {
+const footprints = new WeakMap<ResolvedKernel, Footprint>();
+
+/** What a text takes, read off it once. Throws shader for what it cannot read. */
+export function footprintOf(resolved: ResolvedKernel): Footprint {
+  const known = footprints.get(resolved) ?? readFootprint(resolved);
+  footprints.set(resolved, known);
+  return known;
+}
+
+/** Reads `@workgroup_size` and every `var<workgroup>`; lengths are constants of the text. */
+function readFootprint({ code, bindings }: ResolvedKernel): Footprint {
   const text = code.replace(/\/\/.*$/gm, '');
   const names = new Map([...text.matchAll(/^const (\w+) = ([^;]+);/gm)].map(([, name, value]) => [name, value]));
   const aliases = new Map([...text.matchAll(/^alias (\w+) = ([^;]+);/gm)].map(([, name, type]) => [name, type]));

@@ -87,6 +87,8 @@ export async function requestNodeAdapter(
 
 /** Names of the system's adapters, as Dawn prints them. */
 export async function systemAdapterNames(): Promise<string[]> {
+  // without a loader Dawn finds nothing on Linux, and warns of that on stderr: who has no GPU there need not hear of it
+  if (process.platform === 'linux' && !hasSystemLoader()) return [];
   try {
     const gpu = await createGpu(['adapter=\u0000none']);
     await gpu.requestAdapter();
@@ -126,6 +128,7 @@ async function bundledAdapter(enable: readonly string[]): Promise<GPUAdapter | u
   if (folder === undefined) return undefined;
   const before = process.env['VK_DRIVER_FILES'];
   process.env['VK_DRIVER_FILES'] = path.join(folder, 'vk_swiftshader_icd.json');
+  hasSystemLoader();
   try {
     loadVulkanLoader(path.join(folder, 'libvulkan.so.1'));
     const gpu = await createGpu([], enable);
@@ -135,6 +138,21 @@ async function bundledAdapter(enable: readonly string[]): Promise<GPUAdapter | u
     if (before === undefined) delete process.env['VK_DRIVER_FILES'];
     else process.env['VK_DRIVER_FILES'] = before;
   }
+}
+
+/** Looked for once, before the bundled loader is there, which would be found from then on. */
+let systemLoader: boolean | undefined;
+
+/** Whether Dawn's own dlopen of the Vulkan loader finds the system's. */
+function hasSystemLoader(): boolean {
+  if (systemLoader !== undefined) return systemLoader;
+  try {
+    loadVulkanLoader('libvulkan.so.1');
+    systemLoader = true;
+  } catch {
+    systemLoader = false;
+  }
+  return systemLoader;
 }
 
 /**

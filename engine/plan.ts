@@ -10,10 +10,11 @@ import { excessOf, footprintOf } from './footprint.ts';
 import type { AnyValue, Graph, GraphNode, Value } from './graph.ts';
 import type { Kernel } from './kernel.ts';
 import { kernelLabel, kernelsOf, maxWorkgroupsPerDimension } from './kernel.ts';
+import { KernelTexts } from './kernel-texts.ts';
 import { formatShape } from './shape.ts';
 import { SlotPlan } from './slots.ts';
 import type { ResolvedKernel } from './wgsl.ts';
-import { paramsBinding, resolveKernel } from './wgsl.ts';
+import { paramsBinding } from './wgsl.ts';
 
 /** Where a binding's bytes are; sizes are in bytes. */
 export type Place =
@@ -82,24 +83,27 @@ export interface Plan {
 /** Picks one of a node's candidates; the first is the best guess. */
 export type Choose = (node: GraphNode, candidates: readonly Kernel[]) => Kernel;
 
+/** Gives a kernel's text: resolveKernel(), or what remembers it. */
+export type Resolve = (kernel: Kernel) => ResolvedKernel;
+
 /** Bytes of a value in GPU memory. */
 export function valueBytes(value: AnyValue): number {
   return value.layout.elements(value.shape) * storageBytes[value.storage];
 }
 
 /**
- * Plans a graph for a device. Throws `limit` when a tensor does not fit a binding of the device or no kernel its other limits,
+ * Plans a graph for a device. Plans that are made one after another share the texts that `resolve` remembers. Throws `limit` when a tensor does not fit a binding of the device or no kernel its other limits,
  * `unsupported` when no kernel can run a node there, and `shader` when a kernel's bindings are not the node's tensors.
  */
 export function createPlan(
   graph: Graph,
   capabilities: Capabilities,
   choose: Choose = (_, candidates) => candidates[0],
+  resolve: Resolve = new KernelTexts().resolve,
 ): Plan {
   const memory = new SlotPlan(graph, valueBytes);
   const commands: Command[] = [];
   const outputs = new Map<string, PlannedOutput>();
-  const texts: Texts = new Map();
   const scratch: Scratch = { slot: memory.slots.length, bytes: 0 };
   graph.nodes.forEach((node, index) => {
     const candidates = node.candidates(capabilities);
@@ -113,7 +117,7 @@ export function createPlan(
       const [input, slot, size] = [value.part?.of ?? value.name, memory.slot(value), valueBytes(value)];
       commands.push({ kind: 'load', input, offset: inputOffset(value), slot, size });
     }
-    const chosen = chooseFitting(node, candidates, { capabilities, choose, texts });
+    const chosen = chooseFitting(node, candidates, { capabilities, choose, resolve });
     commands.push(...dispatches(node, chosen, { memory, scratch, capabilities }));
     for (const kept of graph.kept.filter(({ after }) => after === index)) {
       const { storage, layout, shape } = kept.value;
@@ -141,26 +145,6 @@ interface Chosen {
   readonly excess: Excess | undefined;
 }
 
-/** By label and constants: layers repeat their texts, and to write one out takes long. */
-type Texts = Map<string, Chosen>;
-
-function textOf(kernel: Kernel, capabilities: Capabilities, texts: Texts): Omit<Chosen, 'kernel'> {
-  const key = `${kernelLabel(kernel)} ${JSON.stringify(kernel.constants)}`;
-  const known = texts.get(key);
-  if (known && isSameText(known.kernel, kernel)) return known;
-  const resolved = resolveKernel(kernel);
-  const text = { kernel, resolved, excess: excessOf(footprintOf(resolved), capabilities) };
-  texts.set(key, text);
-  return text;
-}
-
-/** Whether kernels with the same label and constants are made of the same texts. */
-function isSameText(a: Kernel, b: Kernel): boolean {
-  const names = Object.keys(a.imports);
-  const isSame = names.length === Object.keys(b.imports).length && a.source === b.source;
-  return isSame && `${a.features}` === `${b.features}` && names.every((name) => a.imports[name] === b.imports[name]);
-}
-
 /** The buffer for partial results: nothing outlives the two dispatches that use it, so that all nodes share one. */
 interface Scratch {
   readonly slot: number;
@@ -171,11 +155,14 @@ interface Scratch {
 function chooseFitting(
   node: GraphNode,
   candidates: readonly Kernel[],
-  by: { capabilities: Capabilities; choose: Choose; texts: Texts },
+  by: { capabilities: Capabilities; choose: Choose; resolve: Resolve },
 ): Chosen[] {
-  const { capabilities, choose, texts } = by;
+  const { capabilities, choose, resolve } = by;
   const kernel = choose(node, candidates);
-  const chosen = kernelsOf(kernel).map((one) => ({ ...textOf(one, capabilities, texts), kernel: one }));
+  const chosen = kernelsOf(kernel).map((one): Chosen => {
+    const resolved = resolve(one);
+    return { kernel: one, resolved, excess: excessOf(footprintOf(resolved), capabilities) };
+  });
   const excess = chosen.find((one) => one.excess)?.excess ?? excessOfSize(kernel, capabilities);
   if (!excess) return chosen;
   const others = candidates.filter((other) => other !== kernel);

@@ -8,9 +8,9 @@ import { StamError, throwIfAborted } from './errors.ts';
 import type { GraphNode, NodeCheck, Value } from './graph.ts';
 import { Graph } from './graph.ts';
 import type { Kernel } from './kernel.ts';
-import { kernelLabel } from './kernel.ts';
+import { kernelLabel, kernelsOf } from './kernel.ts';
 import { rowLayout } from './layout.ts';
-import type { Choose, Dispatch, Plan } from './plan.ts';
+import type { Choose, Dispatch, Plan, Resolve } from './plan.ts';
 import { createPlan } from './plan.ts';
 import type { RunInput, RunInputs } from './program.ts';
 import { Program } from './program.ts';
@@ -49,6 +49,12 @@ export interface SelfCheckOptions {
  * 2^-11 sqrt(s) 5/3, 3.3e-3 for sixteen; the rounding of the result is 5e-4.
  */
 export const allowedError = { f32: 1e-4, f16: 1e-2 } as const;
+
+/**
+ * Pipelines that gave a right result: the models of a GPUDevice share its pipelines, and what came of checking them. Of a wrong one nothing
+ * is kept: the next model tries it again.
+ */
+const rightPipelines = new WeakSet<GPUComputePipeline>();
 
 /** Rows of a result that are compared, spread over all; an odd step meets every lane of a tile's powers of two. */
 const comparedRows = 9;
@@ -93,25 +99,27 @@ export class SelfCheck {
     choose: Choose = (_, candidates) => candidates[0],
     capabilities: Capabilities = this.#device.capabilities,
   ): Plan {
-    return createPlan(graph, capabilities, (node, candidates) => {
+    const chooseLeft: Choose = (node, candidates) => {
       const left = candidates.filter((kernel) => !this.#dropped.has(kernelLabel(kernel)));
       return left.length > 0 ? choose(node, left) : this.#noneLeft(node, candidates);
-    });
+    };
+    return createPlan(graph, capabilities, chooseLeft, this.#device.pipelines.resolve);
   }
 
   /**
-   * Plans a graph, tries each kernel that is new, and plans again without those that fail until all are right. Throws what plan() and
-   * Program.create() throw.
+   * Plans a graph, unless plan() has with the same arguments, tries each kernel that is new, and plans again without those that fail until
+   * all are right. Throws what plan() and Program.create() throw.
    */
   async rightPlan(
     graph: Graph,
     choose?: Choose,
     signal?: AbortSignal,
     capabilities: Capabilities = this.#device.capabilities,
+    planned?: Plan,
   ): Promise<Plan> {
-    if (this.#options.enabled === false) return this.plan(graph, choose, capabilities);
-    for (;;) {
-      const plan = this.plan(graph, choose, capabilities);
+    for (let plan = planned; ; plan = undefined) {
+      plan ??= this.plan(graph, choose, capabilities);
+      if (this.#options.enabled === false) return plan;
       const failed = await this.#tryKernels(graph, plan, capabilities, signal);
       if (failed.length === 0) return plan;
       for (const dropped of failed) {
@@ -154,7 +162,11 @@ export class SelfCheck {
     signal: AbortSignal | undefined,
   ): Promise<{ why: string; refused: boolean } | undefined> {
     try {
+      const compiling = kernelsOf(untried.kernel).map((one) => this.#device.pipelines.compile(one));
+      const pipelines = (await unlessAborted(Promise.all(compiling), signal)).map(({ pipeline }) => pipeline);
+      if (pipelines.every((pipeline) => rightPipelines.has(pipeline))) return undefined;
       const why = await tryKernel(this.#device, untried, signal);
+      if (why === undefined) for (const pipeline of pipelines) rightPipelines.add(pipeline);
       return why === undefined ? undefined : { why, refused: false };
     } catch (error) {
       if (!(error instanceof StamError && error.code === 'shader')) throw error;
@@ -183,7 +195,7 @@ async function tryKernel(
   const values = check.given ? {} : operandsOf(graph, node, check.shapes);
   const result = check.build(graph, values);
   graph.keep('result', result);
-  const plan = planWith(kernel, graph, capabilities);
+  const plan = planWith(kernel, graph, capabilities, device.pipelines.resolve);
   const operands = madeUp(values);
   const weights = await Weights.upload(device, sourceOf(node.name, values, operands), plan.weights, { signal });
   const pictures = new Map<string, GPUTexture>();
@@ -222,10 +234,11 @@ function operandsOf(graph: Graph, node: GraphNode, shapes: NodeCheck['shapes']):
 }
 
 /** The plan of a small problem in which this kernel has its part. */
-function planWith(kernel: Kernel, graph: Graph, capabilities: Capabilities): Plan {
+function planWith(kernel: Kernel, graph: Graph, capabilities: Capabilities, resolve: Resolve): Plan {
   const label = kernelLabel(kernel);
   const isKernel = (other: Kernel) => kernelLabel(other) === label;
-  const plan = createPlan(graph, capabilities, (_, candidates) => candidates.find(isKernel) ?? candidates[0]);
+  const choose: Choose = (_, candidates) => candidates.find(isKernel) ?? candidates[0];
+  const plan = createPlan(graph, capabilities, choose, resolve);
   if (plan.commands.some((command) => command.kind === 'dispatch' && isKernel(command.kernel))) return plan;
   throw new StamError('shader', { where: label, problem: 'the small problem has no such kernel' });
 }

@@ -23,13 +23,16 @@ const maxNamed = 8;
 const qkvBias = /^blocks\.\d+\.attn\.qkv\.bias$/;
 
 /**
- * Compares the names, shapes and dtypes of a checkpoint with what `config` needs. Tensors of modules that STAM does not have are
+ * Compares the names, shapes and dtypes of a checkpoint with what `config` needs, which is `shapes`. Tensors of modules that STAM does not have are
  * ignored with a notice, as upstream does; biases that checkpoints of upstream's first version lack are zeros, with a notice.
  * Throws one error with everything else that does not fit: missing-tensor when a tensor is missing, else shape-mismatch, unsupported for
  * a dtype that is no float, or bad-checkpoint for tensors of STAM's own modules that this model does not have.
  */
-export function fitCheckpoint(source: FitSource, config: StamConfig): FittedSource {
-  const shapes = weightShapes(config);
+export function fitCheckpoint(
+  source: FitSource,
+  config: StamConfig,
+  shapes: ReadonlyMap<string, Shape> = weightShapes(config),
+): FittedSource {
   const missing = [...shapes.keys()].filter((name) => !source.tensors.has(name));
   const zeros = new Map(isFirstVersion(missing, shapes) ? missing.map((name) => [name, shapes.get(name) ?? []]) : []);
   const notices = fitTensors(source, {

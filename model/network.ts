@@ -15,8 +15,8 @@ import { elementCount } from '../engine/shape.ts';
 import type { TextStore } from '../engine/text-store.ts';
 import type { TuneMode, TuningOutcome } from '../engine/tuning.ts';
 import { obtainTuning } from '../engine/tuning.ts';
-import type { TensorSource } from '../engine/weights.ts';
 import { Weights } from '../engine/weights.ts';
+import type { FittedSource } from './fit.ts';
 import type { DType, NetworkPlanner } from './planner.ts';
 import { RecentlyUsed } from './recently-used.ts';
 
@@ -106,51 +106,54 @@ export class Network {
   }
 
   /**
-   * Chooses kernels, then uploads the weights and meanwhile compiles and checks the kernels. `notices` is what is to be said of the
-   * checkpoint. Frees everything when it fails or is aborted.
+   * Chooses kernels, then uploads the weights and meanwhile compiles and checks the kernels. `fit` compares the
+   * checkpoint with the graph's weights. Frees everything when it fails or is aborted. Throws what `fit` throws.
    */
   static async load(
     planner: NetworkPlanner,
-    source: TensorSource,
-    notices: readonly string[],
+    fit: (graph: Graph) => FittedSource,
     { videos = 1, tune: mode = 'cached', tuningStore: store, signal, onProgress, onNotice }: NetworkOptions,
   ): Promise<Network> {
     expectCount('videos', videos);
     const begin = performance.now();
     const { device } = planner;
-    for (const notice of notices) onNotice?.(notice);
+    const byRule = planner.graph(videos);
+    const source = fit(byRule);
+    for (const notice of source.notices) onNotice?.(notice);
     const onTuned = (loaded: number, total: number) => onProgress?.({ stage: 'tune', loaded, total });
     const subject = { use: planner.use(videos), passes: planner.passes(videos) };
     const tuningOptions = { ...subject, mode, store, signal, onProgress: onTuned };
-    const tuning = await unlessAborted(obtainTuning(device, planner.graph(videos), tuningOptions), signal);
+    const tuning = await unlessAborted(obtainTuning(device, byRule, tuningOptions), signal);
     planner.adopt(tuning.tuning);
+    const graph = tuning.tuning?.pass ? planner.graph(videos) : byRule;
+    const plan = planner.plan(graph);
     const chosen = performance.now();
     let compileMs = 0;
     // no AbortSignal.any(): what listens to such a signal stays in memory for as long as the app's own signal does
     const stop = new AbortController();
     const leave = signal ? whenAborted(signal, () => stop.abort(signal.reason)) : ignore;
     try {
-      const planned = planner.rightPlan(planner.graph(videos), stop.signal).then(async (plan) => {
-        const kernels = plan.commands.flatMap((command) => (command.kind === 'dispatch' ? [command] : []));
+      const planned = planner.rightPlan(graph, stop.signal, plan).then(async (right) => {
+        const kernels = right.commands.flatMap((command) => (command.kind === 'dispatch' ? [command] : []));
         const compiling = kernels.map(({ kernel, resolved }) => device.pipelines.compile(kernel, resolved));
         await unlessAborted(Promise.all(compiling), stop.signal);
         compileMs = performance.now() - chosen - planner.selfCheck.ms;
         onProgress?.({ stage: 'compile', loaded: kernels.length, total: kernels.length });
-        return plan;
+        return right;
       });
       planned.catch(ignore); // awaited below; until then an upload that fails first must not leave it unhandled
       const report = (loaded: number, total: number) => onProgress?.({ stage: 'upload', loaded, total });
-      const uploading = Weights.upload(device, source, planner.plan(videos).weights, { signal, onProgress: report });
+      const uploading = Weights.upload(device, source, plan.weights, { signal, onProgress: report });
       const weights = await uploading.catch(async (error) => {
         stop.abort();
         await planned.catch(ignore); // it frees what it took
         throw error;
       });
       const uploadMs = performance.now() - chosen;
-      const network = new Network(planner, tuning, weights, notices);
+      const network = new Network(planner, tuning, weights, source.notices);
       try {
-        const plan = await unlessAborted(planned, signal);
-        await network.#programs.hold(`${videos}`, () => Program.create(device, plan, weights), signal);
+        const right = await unlessAborted(planned, signal);
+        await network.#programs.hold(`${videos}`, () => Program.create(device, right, weights), signal);
         throwIfAborted(signal);
       } catch (error) {
         network.dispose();
@@ -250,7 +253,7 @@ export class Network {
 
   /** Shapes of what run() returns with this `keep`. */
   outputShapes(videos: number, keep?: (name: string) => boolean): Map<string, readonly number[]> {
-    const { outputs } = this.#planner.plan(videos, keep);
+    const { outputs } = this.#planner.plan(this.#planner.graph(videos, keep));
     return new Map([...outputs].map(([name, { shape }]) => [name, shape]));
   }
 

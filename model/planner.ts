@@ -63,13 +63,13 @@ export abstract class NetworkPlanner {
   abstract graph(videos: number, keep?: (name: string) => boolean): Graph;
 
   /** A plan to look at. */
-  plan(videos: number, keep?: (name: string) => boolean): Plan {
-    return this.selfCheck.plan(this.graph(videos, keep), this.choose, this.#capabilities);
+  plan(graph: Graph): Plan {
+    return this.selfCheck.plan(graph, this.choose, this.#capabilities);
   }
 
-  /** The plan of a graph of the same weights to run: its kernels have been tried on the device. */
-  async rightPlan(graph: Graph, signal?: AbortSignal): Promise<Plan> {
-    return await this.selfCheck.rightPlan(graph, this.choose, signal, this.#capabilities);
+  /** The plan of a graph to run: plan()'s, if it is at hand, whose kernels have been tried on the device, or one of other kernels. */
+  async rightPlan(graph: Graph, signal?: AbortSignal, planned?: Plan): Promise<Plan> {
+    return await this.selfCheck.rightPlan(graph, this.choose, signal, this.#capabilities, planned);
   }
 }
 

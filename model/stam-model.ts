@@ -18,6 +18,7 @@ import type { CropRecipe, DecodedFrames, MakeProgram } from './preprocess.ts';
 import { cropAxes, defaultZoom, Preprocessor } from './preprocess.ts';
 import { spatialGraph, temporalGraph } from './stam.ts';
 import { FrameStream } from './stream.ts';
+import { shapesOf } from './weights.ts';
 
 /** What a model runs on. */
 export type ModelInput = Float32Array<ArrayBuffer> | GPUBuffer | readonly DecodedFrames[];
@@ -60,10 +61,10 @@ export class StamModel extends NetworkModel {
   ): Promise<StamModel> {
     const { dtype = 'auto', framesPerPass: wanted, zoom = defaultZoom } = options;
     cropAxes(1, 1, { size: config.imageSize, zoom });
-    const fitted = fitCheckpoint(source, config);
     const selfCheck = selfCheckOf(options);
     const planner = new Planner(device, config, chooseStorage(dtype, device), { wanted, selfCheck });
-    return new StamModel(config, await Network.load(planner, fitted, fitted.notices, options), zoom);
+    const network = await Network.load(planner, (graph) => fitCheckpoint(source, config, shapesOf(graph)), options);
+    return new StamModel(config, network, zoom);
   }
 
   /** Makes ready what claim() gives for V videos. Throws limit where no buffer holds so many. */

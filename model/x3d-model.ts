@@ -89,7 +89,8 @@ export class X3dModel extends NetworkModel {
     });
     const selfCheck = selfCheckOf(options);
     const planner = new X3dPlanner(device, config, chooseStorage(dtype, device), { wanted, selfCheck });
-    return new X3dModel(config, await Network.load(planner, foldBatchNorms(source, config), notices, options));
+    const fit = () => ({ ...foldBatchNorms(source, config), notices });
+    return new X3dModel(config, await Network.load(planner, fit, options));
   }
 
   /**

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { framesReason } from '../../cli/frames-reason.ts';
 import type { Capabilities, Device } from '../../engine/device.ts';
+import { KernelTexts } from '../../engine/kernel-texts.ts';
 import { choosePass } from '../../engine/pass-size.ts';
 import { formatPlan } from '../../engine/plan.ts';
 import { DeviceTestbed } from '../../engine/trial.ts';
@@ -20,9 +21,12 @@ function withBindings(bytes: number): Capabilities {
   return { ...defaultCapabilities, limits };
 }
 
+/** What planners need of a device. */
+const without = (capabilities: Capabilities) => ({ capabilities, pipelines: new KernelTexts() }) as unknown as Device;
+
 /** Planners plan for what a device can do, without it. */
 const plannerOn = (capabilities: Capabilities, wanted?: number, model = 'stam_16') =>
-  new Planner({ capabilities } as Device, namedConfig(model), 'f16', { wanted });
+  new Planner(without(capabilities), namedConfig(model), 'f16', { wanted });
 
 const tuned = (items: number, ...tried: number[]): Tuning => {
   const pass: TunedPass = { items, tried: tried.map((count) => ({ items: count, ms: 1 })), unreached: [] };
@@ -89,11 +93,12 @@ describe('the frames of a pass', () => {
 
 test('kernels are those of a device of as many units as were measured, also by a tuning that tried none', async () => {
   const withUnits = (units: number) => ({ ...large, units });
-  const kernelsOf = (planner: Planner) => formatPlan(planner.plan(1));
+  const kernelsOf = (planner: Planner) => formatPlan(planner.plan(planner.graph(1)));
   const [few, many] = [kernelsOf(plannerOn(withUnits(8))), kernelsOf(plannerOn(withUnits(132)))];
   expect(few).not.toBe(many);
-  const made = { capabilities: withUnits(132) } as Device;
-  const planner = new Planner(made, namedConfig('stam_16'), 'f16', { selfCheck: { enabled: false } });
+  const planner = new Planner(without(withUnits(132)), namedConfig('stam_16'), 'f16', {
+    selfCheck: { enabled: false },
+  });
   const { pass: _, ...untuned } = tuned(16);
   planner.adopt({ ...untuned, units: 8 });
   expect(kernelsOf(planner)).toBe(few);
