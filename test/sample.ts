@@ -13,8 +13,14 @@ export function sampleOf<T>(of: string, cases: readonly T[], count: number): rea
 
 /** A test of a minute: it runs where all shall run, and is named at the end of a run that leaves it out. */
 export function longTest(name: string, body: () => Promise<void>): void {
-  if (!runsAll) noteSample(`not: ${name}`);
-  test.skipIf(!runsAll)(name, body);
+  longTests(name)(name, body);
+}
+
+/** Vitest's `test` for a file of minutes, as longTest() has it; `what` says of what the tests are. */
+export function longTests(what: string): typeof test | typeof test.skip {
+  if (runsAll) return test;
+  noteSample(`none of: ${what}`);
+  return test.skip;
 }
 
 /** Has the run say at its end what it left out. */

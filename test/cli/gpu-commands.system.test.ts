@@ -15,6 +15,7 @@ import { syntheticTensor } from '../../loaders/synthetic.ts';
 import { configFromMetadata } from '../../model/config.ts';
 import { weightShapes } from '../../model/weights.ts';
 import { expectClose } from '../close.ts';
+import { longTest, sampleOf } from '../sample.ts';
 import { call } from './call.ts';
 import { shareDevice } from './shared-device.ts';
 
@@ -28,7 +29,7 @@ beforeAll(async () => {
 });
 afterAll(() => fs.rm(folder, { recursive: true }));
 
-test.each(['tiny-a', 'tiny-b', 'tiny-c'])(
+test.each(sampleOf('models for run --dump', ['tiny-a', 'tiny-b', 'tiny-c'], 1))(
   'run --dump on %s gives every activation of the official code',
   async (name) => {
     const output = path.join(folder, `${name}.safetensors`);
@@ -143,7 +144,7 @@ test('info --json names the adapter, its limits and the kernels of every operato
   expect(report.why).toContainEqual(expect.stringMatching(/^kernels: /));
 });
 
-test('selftest --compile-only says each kernel before it compiles it', async () => {
+longTest('selftest --compile-only says each kernel before it compiles it', async () => {
   const { code, stderr } = await call([selftest], ['selftest', '--compile-only', '--adapter', 'null']);
   expect(code).toBe(0);
   expect(stderr.match(/^compile matmul-tile /gm)?.length).toBeGreaterThan(10);

@@ -3,7 +3,7 @@
 
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect } from 'vitest';
 import { classify } from '../../cli/classify.ts';
 import { infer } from '../../cli/infer.ts';
 import { merge } from '../../cli/merge.ts';
@@ -17,9 +17,11 @@ import { X3dModel } from '../../model/x3d-model.ts';
 import { x3dShapes } from '../../model/x3d-weights.ts';
 import { openTestDevice } from '../device.ts';
 import { ffmpeg, pictures, temporaryFolder } from '../loaders/video/video-files.ts';
-import { longTest } from '../sample.ts';
+import { longTests } from '../sample.ts';
 import { call } from './call.ts';
 import { shareDevice } from './shared-device.ts';
+
+const test = longTests('infer on X3D');
 
 const adapter = ['--adapter', process.env['STAM_ADAPTER'] ?? 'software'];
 const stage = (channels: number, inner: number) => ({ blocks: 1, channels, inner, squeeze: 8 });
@@ -192,7 +194,7 @@ test('a prediction is the mean of the softmax of thirty views', { timeout: 300_0
   expect(rank).toBe(order.indexOf(result.label));
 });
 
-longTest('classify gives the answer of infer, and says of how many views', async () => {
+test('classify gives the answer of infer, and says of how many views', async () => {
   const video = path.join(videos, made[0][0]);
   const args = ['classify', video, ...model, ...adapter, '--json', '--topk', '7'];
   const { code, stdout, stderr } = await call([classify], args);
@@ -206,7 +208,7 @@ longTest('classify gives the answer of infer, and says of how many views', async
   for (const { index, score } of report.topk) expect(Math.exp(report.logits[index])).toBeCloseTo(score, 6);
 });
 
-longTest('shards are one run, each resumed where it was cut off', async () => {
+test('shards are one run, each resumed where it was cut off', async () => {
   const expected = await readFile(whole, 'utf8');
   const [settings, ...lines] = expected.split('\n');
   const parts = [0, 1].map((i) => path.join(folder, `part-${i}.jsonl`));

@@ -133,7 +133,7 @@ const commands: [name: string, args: () => string[], ready: RegExp, mayStay: str
   ['infer', () => ['infer', '--val_dir', at('val'), '--out', at('out.jsonl'), ...model()], /1\d ?%/, ['out.jsonl']],
 ];
 
-test.each(sampleOf('commands that are interrupted', commands, 3))('%s', async (name, args, ready, mayStay) => {
+test.each(sampleOf('commands that are interrupted', commands, 2))('%s', async (name, args, ready, mayStay) => {
   const before = new Set(readdirSync(folder));
   const { child, said } = await started([stam, ...args()], ready);
   const code = await interrupt(name, child);

@@ -1,6 +1,6 @@
 // A video decoded in the browser against the same decoded in Node by ffmpeg: frames, rate, and what the model says to them.
 import path from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect } from 'vitest';
 import { syntheticWeights, tiny } from '../../demo/models.ts';
 import { requestNodeAdapter } from '../../engine/node-adapter.ts';
 import { chooseClips, loadStam, requiredDevice, samplingOf } from '../../index.ts';
@@ -8,9 +8,12 @@ import { decodeFrames } from '../../loaders/video/node-video.ts';
 import { probeVideo } from '../../loaders/video/node-video-probe.ts';
 import { expectClose, largestDifference } from '../close.ts';
 import { ffmpeg, packaged, pictures } from '../loaders/video/video-files.ts';
+import { longTests } from '../sample.ts';
 import type {} from './checks.ts';
 import type { DemoSite } from './demo-site.ts';
 import { makeVideo, newPage, openDemo } from './demo-site.ts';
+
+const test = longTests('decoding in the browser and in Node');
 
 let site: DemoSite | undefined;
 beforeAll(async () => {

@@ -15,6 +15,7 @@ import { openSynthetic, unit } from '../../loaders/synthetic.ts';
 import { expectClose } from '../close.ts';
 import { openTestDevice } from '../device.ts';
 import * as reference from '../reference.ts';
+import { longTest } from '../sample.ts';
 import type { DemoSite } from './demo-site.ts';
 import { newPage, openDemo, root } from './demo-site.ts';
 
@@ -116,7 +117,7 @@ describe('pages', () => {
   });
   afterAll(() => site?.close());
 
-  test('share-device classifies what it draws, again and again', async () => {
+  longTest('share-device classifies what it draws, again and again', async () => {
     const { page, complaints } = await newPage(site);
     await page.goto(`${site.url}examples/share-device.html`);
     await page.waitForFunction(() => /^[3-9] videos/.test(document.querySelector('#status')?.textContent ?? ''));
@@ -124,7 +125,7 @@ describe('pages', () => {
     await page.close();
   });
 
-  test('worker classifies while the page stays awake', async () => {
+  longTest('worker classifies while the page stays awake', async () => {
     const { page, complaints } = await newPage(site);
     await page.goto(`${site.url}examples/worker.html`);
     await page.waitForSelector('button:not([disabled])');

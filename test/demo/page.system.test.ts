@@ -4,6 +4,7 @@ import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { tiny } from '../../demo/models.ts';
 import { chooseClips, leastFrames, samplingOf } from '../../index.ts';
+import { longTest } from '../sample.ts';
 import type { DemoSite } from './demo-site.ts';
 import { makeVideo, newPage, openDemo } from './demo-site.ts';
 
@@ -61,7 +62,7 @@ test('a video is classified: the frames of the official sampling, five classes, 
   await page.close();
 });
 
-test('a model that loads says how far it is, and can be stopped', async () => {
+longTest('a model that loads says how far it is, and can be stopped', async () => {
   const { page, complaints } = await openPage();
   await page.selectOption('#model', 'stam_8');
   await page.setInputFiles('#video-file', video);
@@ -77,7 +78,7 @@ test('a model that loads says how far it is, and can be stopped', async () => {
   await page.close();
 });
 
-test('a video that is too short is told of, and its frames can be spread', async () => {
+longTest('a video that is too short is told of, and its frames can be spread', async () => {
   const { page, complaints } = await openPage();
   await page.setInputFiles('#video-file', makeVideo(site.folder, 'short.mp4', '30', 3));
   const notice = await page.waitForSelector('.notice-too-short');
@@ -89,7 +90,7 @@ test('a video that is too short is told of, and its frames can be spread', async
   await page.close();
 });
 
-test('a file that is no video, and weights that are none, are told of', async () => {
+longTest('a file that is no video, and weights that are none, are told of', async () => {
   const { page, complaints } = await openPage();
   await page.setInputFiles('#video-file', {
     name: 'notes.mp4',
@@ -105,7 +106,7 @@ test('a file that is no video, and weights that are none, are told of', async ()
   await page.close();
 });
 
-test('the camera gives an answer for its last frames, until it is stopped', async () => {
+longTest('the camera gives an answer for its last frames, until it is stopped', async () => {
   const { page, complaints } = await openPage();
   await page.click('#camera');
   await page.waitForFunction(() =>

@@ -1,13 +1,16 @@
 // Many calls and many loads leave nothing behind: no GPU buffer, and no more heap than noise.
 import v8 from 'node:v8';
 import vm from 'node:vm';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect } from 'vitest';
 import type { Device } from '../../engine/device.ts';
 import { unit } from '../../loaders/synthetic.ts';
 import { loadStam } from '../../model/load.ts';
 import type { DecodedFrames } from '../../model/preprocess.ts';
 import { openTestDevice } from '../device.ts';
+import { longTests } from '../sample.ts';
 import { smallestConfig, smallestWeights } from './fixtures.ts';
+
+const test = longTests('many calls and loads leave nothing behind');
 
 let device: Device;
 beforeAll(async () => {
