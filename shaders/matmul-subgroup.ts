@@ -7,7 +7,7 @@ import { paddedDepth } from './panels.ts';
 import depthShuffled from './shared/depth-shuffled.wgsl';
 import depthSwapped from './shared/depth-swapped.wgsl';
 import { packedStorageOf } from './storage.ts';
-import { isLlvmpipe, rowLoops, subgroupsOf, swapsQuads } from './subgroups.ts';
+import { hasNewerMesa, isLlvmpipe, rowLoops, subgroupsOf, swapsQuads } from './subgroups.ts';
 
 /** Rows that a lane holds, and quads of columns of each. */
 interface Tile {
@@ -31,7 +31,7 @@ function tilesOf(rows: number, columns: number, capabilities: Capabilities, canS
   const isHigh = rows > 512;
   if (isLlvmpipe(capabilities)) {
     if (!isHigh) return [...tiles(2, 32, fewRows), ...(isNarrow ? tiles(1, 32, 64) : tiles(2, 64))];
-    if (!isNarrow) return tiles(2, 64, 32);
+    if (!isNarrow) return hasNewerMesa(capabilities) ? tiles(2, 32, 64) : tiles(2, 64, 32);
     return rows > manyRows ? tiles(1, 64, 32) : tiles(1, 32, 64);
   }
   if (!canSwap || isNarrow) return tiles(2, 32, fewRows);

@@ -1,7 +1,7 @@
   // Over k for subgroups that are one quad of SwiftShader's. Of 16 k each lane loads four and gets its neighbours' by swaps, an instruction
   // each where a shuffle is a dozen. So each lane meets the 16 in an order of its own, which its weights follow: loads gather anyhow.
-  // Loads are loops, for each is hundreds of instructions to compile; products are of matrices and written out: SwiftShader keeps their sums in
-  // registers, those of single fmas in memory, and they take it a third of the time to compile.
+  // Loads are loops, since each is hundreds of instructions to compile. Products are of matrices and written out: SwiftShader keeps their sums
+  // in registers, those of single fmas in memory, and compiles them in half the time.
   for (var k = 0u; k < K; k += 16) {
     var factors: array<mat4x4f, 4 * QUADS>;                             // of each quad of columns: its own, X, Y and diagonal neighbour's k
     for (var q = 0u; q < QUADS; q++) {
