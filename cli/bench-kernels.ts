@@ -3,6 +3,7 @@ import fs from 'node:fs/promises';
 import { measureCeiling } from '../bench/ceiling.ts';
 import { measureMatrices } from '../bench/ceiling-matrix.ts';
 import { measureOthers } from '../bench/ceiling-units.ts';
+import { about, ceilingsMs } from '../bench/estimate.ts';
 import type { KernelReport } from '../bench/kernel-report.ts';
 import { ceilingLines, kernelTables, unreachedText } from '../bench/kernel-tables.ts';
 import { measureKernels } from '../bench/kernels.ts';
@@ -10,15 +11,11 @@ import { problemsOf } from '../bench/problems.ts';
 import { unlessAborted } from '../engine/abort.ts';
 import type { Device } from '../engine/device.ts';
 import { formatAdapter } from '../engine/device.ts';
-import type { StorageType } from '../engine/dtype.ts';
 import { version } from '../engine/version.ts';
-import { namedConfig } from '../model/config.ts';
 import type { DType } from '../model/planner.ts';
-import { chooseStorage, Planner } from '../model/planner.ts';
-import { testSize } from '../model/views.ts';
-import { atSize, x3dConfigs } from '../model/x3d-config.ts';
-import { X3dPlanner } from '../model/x3d-model.ts';
+import { chooseStorage } from '../model/planner.ts';
 import { openDevice, uncheckedText } from './adapter.ts';
+import { plannerOf } from './bench-tasks.ts';
 import type { Context } from './command.ts';
 
 export interface KernelOptions {
@@ -35,6 +32,9 @@ export interface KernelOptions {
 
 /** What all kernels together may take, unless somebody says otherwise. */
 const defaultSeconds = { gpu: 120, software: 400 } as const;
+
+/** What measureOthers() takes. */
+const otherCeilingsMs = 8000;
 
 /** After so long a candidate is named that is still compiling or running. */
 const stillMs = 20_000;
@@ -55,14 +55,22 @@ export async function benchKernels({ values, signal, stdout, log, progress }: Co
     const models = values.models.length > 0 ? values.models : ['stam_16'];
     const graphs = new Map(models.map((model) => [model, plannerOf(model, device, dtype).graph(batch)]));
     const problems = problemsOf(graphs, device.capabilities);
-    log('measuring the ceilings of the adapter');
+    const seconds = values.seconds ?? defaultSeconds[adapter.software ? 'software' : 'gpu'];
+    const candidates = problems.reduce((sum, problem) => sum + problem.candidates.length, 0);
+    const what = `${models.join(', ')} in ${dtype}, batch ${batch}`;
+    log(
+      `kernels of ${what}: ${candidates} for ${problems.length} problems, at most ${about(1000 * seconds)} (--seconds)`,
+    );
+    log(
+      `measuring the ceilings of the adapter first: about ${about(ceilingsMs(device.capabilities) + otherCeilingsMs)}`,
+    );
     const basic = await unlessAborted(measureCeiling(device), signal);
     const matrices = await unlessAborted(measureMatrices(device, log), signal);
     const ceilings = { ...basic, ...(await unlessAborted(measureOthers(device), signal)), matrices };
     const bar = progress('kernels', problems.length, 'problems');
     let isStill: NodeJS.Timeout | undefined;
     const rows = await measureKernels(device, problems, {
-      seconds: values.seconds ?? defaultSeconds[adapter.software ? 'software' : 'gpu'],
+      seconds,
       ceilings: { basic, matrices },
       signal,
       onProgress: (done, note) => {
@@ -89,7 +97,6 @@ export async function benchKernels({ values, signal, stdout, log, progress }: Co
       ceilings,
       rows,
     };
-    const what = `${models.join(', ')} in ${dtype}, batch ${batch}`;
     stdout(`${formatAdapter(adapter)}${uncheckedText(unchecked)}; kernels of ${what}\n\n${ceilingLines(report)}\n`);
     stdout(`> is what the rules choose\n\n${kernelTables(rows)}`);
     const unreached = unreachedText(rows);
@@ -98,10 +105,4 @@ export async function benchKernels({ values, signal, stdout, log, progress }: Co
   } finally {
     for (const device of devices) device.dispose();
   }
-}
-
-function plannerOf(model: string, device: Device, dtype: StorageType) {
-  const x3d = x3dConfigs.get(model);
-  if (x3d) return new X3dPlanner(device, atSize(x3d, testSize(x3d.imageSize)), dtype);
-  return new Planner(device, namedConfig(model), dtype);
 }

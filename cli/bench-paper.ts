@@ -1,5 +1,6 @@
 // stam bench --table paper: the models of the paper's table on this adapter, beside the paper's figures.
 import fs from 'node:fs/promises';
+import { estimateLines, expectedCeiling } from '../bench/estimate.ts';
 import { gmacsOf } from '../bench/gmacs.ts';
 import { figureOf, paperFigures } from '../bench/paper.ts';
 import type { PaperReport, PaperRow } from '../bench/paper-table.ts';
@@ -9,14 +10,13 @@ import { timeRuns } from '../bench/timed-runs.ts';
 import type { Device } from '../engine/device.ts';
 import { formatAdapter } from '../engine/device.ts';
 import { version } from '../engine/version.ts';
-import { namedConfig } from '../model/config.ts';
 import type { DType } from '../model/planner.ts';
-import { chooseStorage, Planner } from '../model/planner.ts';
 import { StamModel } from '../model/stam-model.ts';
 import { testSize } from '../model/views.ts';
 import { x3dConfigs } from '../model/x3d-config.ts';
 import { X3dModel } from '../model/x3d-model.ts';
 import { openDevice } from './adapter.ts';
+import { plannerOf, taskOf } from './bench-tasks.ts';
 import type { Context } from './command.ts';
 import { UsageError } from './command.ts';
 import { computeProgress, loadProgress } from './load-progress.ts';
@@ -62,7 +62,9 @@ export async function benchPaper(context: Context<PaperOptions>): Promise<void> 
   const { adapter } = device.capabilities;
   try {
     const rows: PaperRow[] = [];
-    for (const model of values.models.length > 0 ? values.models : paperModels) {
+    const models = values.models.length > 0 ? values.models : paperModels;
+    for (const line of await announced(models, { ...context, device })) log(line);
+    for (const model of models) {
       rows.push(await rowOf(model, { ...context, device }, rows));
     }
     stdout(`${formatAdapter(adapter)}\n`);
@@ -74,16 +76,38 @@ export async function benchPaper(context: Context<PaperOptions>): Promise<void> 
   }
 }
 
+/** Whether a row is not measured where stam_16's is, from which it can be told. */
+function isDerived(model: string, { device, values }: Bench): boolean {
+  return model === 'stam_64' && !values.models.includes(model) && device.capabilities.adapter.software;
+}
+
+/** How the runs of a model are timed. */
+function timingOf(model: string, { device, values }: Bench) {
+  const { software } = device.capabilities.adapter;
+  const batch = !x3dConfigs.has(model) || software ? 1 : viewsOfRun;
+  const runs = software ? (values.videos ?? 1) : (values.videos ?? videosOnGpu) * (figureOf(model).views / batch);
+  return { batch, runs, warmUps: software ? 0 : 2 };
+}
+
+/** What is about to be measured, and about how long that takes by what such an adapter should reach. */
+async function announced(models: readonly string[], bench: Bench): Promise<string[]> {
+  const { device, values } = bench;
+  const measured = models.filter((model) => !isDerived(model, bench));
+  const tasks = await Promise.all(
+    measured.map((model) => taskOf(model, device, { ...values, ...timingOf(model, bench) })),
+  );
+  return estimateLines(tasks, device.capabilities.adapter, expectedCeiling(device.capabilities));
+}
+
 async function rowOf(model: string, bench: Bench, before: readonly PaperRow[]): Promise<PaperRow> {
   const { device, values } = bench;
   const other = before.find((row) => row.model === 'stam_16');
-  const isAsked = values.models.includes(model);
-  if (model === 'stam_64' && other && !isAsked && device.capabilities.adapter.software) {
-    const planner = new Planner(device, namedConfig(model), chooseStorage(values.dtype, device));
+  if (other && isDerived(model, bench)) {
+    const planner = plannerOf(model, device, values.dtype);
     return rowFromOther(model, gmacsOf(planner.plan(planner.graph(1))), other);
   }
   const isX3d = x3dConfigs.has(model);
-  const perRun = !isX3d || device.capabilities.adapter.software ? 1 : viewsOfRun;
+  const { batch: perRun, ...timing } = timingOf(model, bench);
   const { network, close, inputElements, reference } = await (isX3d ? loadX3d : loadStam)(model, perRun, bench);
   try {
     const { software } = device.capabilities.adapter;
@@ -92,8 +116,7 @@ async function rowOf(model: string, bench: Bench, before: readonly PaperRow[]): 
       model,
       inputElements,
       perRun,
-      runs: software ? (values.videos ?? 1) : (values.videos ?? videosOnGpu) * (figureOf(model).views / perRun),
-      warmUps: software ? 0 : 2,
+      ...timing,
       reference: await referenceLogits(reference, bench.signal),
       relative: isX3d,
       signal: bench.signal,

@@ -3,7 +3,9 @@ import fs from 'node:fs/promises';
 import { measureCeiling } from '../bench/ceiling.ts';
 import { measureMatrices } from '../bench/ceiling-matrix.ts';
 import { compareReports, comparisonText, parseReport, regressions } from '../bench/compare.ts';
+import { about, ceilingsMs, estimateLines } from '../bench/estimate.ts';
 import { measure } from '../bench/harness.ts';
+import { arithmeticCeiling } from '../bench/kernel-units.ts';
 import type { BenchReport, BenchRow } from '../bench/report.ts';
 import { benchTable, coldStart, kernelTable, paperTable } from '../bench/tables.ts';
 import { formatAdapter } from '../engine/device.ts';
@@ -13,9 +15,11 @@ import type { TextStore } from '../engine/text-store.ts';
 import { formatTuned } from '../engine/tuned.ts';
 import { version } from '../engine/version.ts';
 import { configs } from '../model/config.ts';
+import { chooseStorage } from '../model/planner.ts';
 import { adapterOption, dtypeOption, openDevice, tuneOption, uncheckedOption, uncheckedText } from './adapter.ts';
 import { benchKernels } from './bench-kernels.ts';
 import { benchPaper, paperModels } from './bench-paper.ts';
+import { taskOf } from './bench-tasks.ts';
 import { checkpointFile } from './checkpoint-file.ts';
 import { defineCommand, UsageError } from './command.ts';
 import { computeProgress, loadProgress } from './load-progress.ts';
@@ -130,9 +134,16 @@ export const bench = defineCommand({
     if (values.profile !== undefined && !features.has('timestamp-query')) {
       throw new UsageError('--profile: this adapter has no timestamp-query');
     }
-    log('measuring the ceilings of the adapter');
+    const warmUps = adapter.software ? 0 : 2;
+    const { dtype, tune } = values;
+    const options = { dtype, tune, batch, runs, warmUps, forgetful: unchecked };
+    const tasks = await Promise.all(models.map((model) => taskOf(model, device, options)));
+    log(`measuring the ceilings of the adapter: about ${about(ceilingsMs(device.capabilities))}`);
     const ceiling = await measureCeiling(device);
     const matrixCeilings = await measureMatrices(device, log);
+    const ceilings = { basic: ceiling, matrices: matrixCeilings };
+    const reach = arithmeticCeiling(chooseStorage(dtype, device), ceilings);
+    for (const line of estimateLines(tasks, adapter, reach)) log(line);
     const rows: BenchRow[] = [];
     const timings: Timing[] = [];
     for (const model of models) {
@@ -144,18 +155,17 @@ export const bench = defineCommand({
         log,
       });
       const loading = loadProgress(progress);
-      const warmUps = adapter.software ? 0 : 2;
       let computing = computeProgress(progress, `${model}: run`);
       const { row, timings: measured } = await measure(device, {
         model,
         config,
         checkpoint,
-        dtype: values.dtype,
-        tune: values.tune,
+        dtype,
+        tune,
         batch,
         runs,
         warmUps,
-        ceilings: { basic: ceiling, matrices: matrixCeilings },
+        ceilings,
         // what is fastest unchecked is not what other runs are to be given
         tuningStore: unchecked ? nowhere : undefined,
         reference: syntheticSeed('--weights', values.weights) === 1 ? await referenceLogits(model, signal) : undefined,

@@ -92,8 +92,9 @@ export function valueBytes(value: AnyValue): number {
 }
 
 /**
- * Plans a graph for a device. Plans that are made one after another share the texts that `resolve` remembers. Throws `limit` when a tensor does not fit a binding of the device or no kernel its other limits,
- * `unsupported` when no kernel can run a node there, and `shader` when a kernel's bindings are not the node's tensors.
+ * Plans a graph for a device. Plans that are given the same `resolve` may share the texts that it remembers. Throws `limit` when a tensor
+ * does not fit a binding of the device or no kernel its other limits, `unsupported` when no kernel can run a node there, and `shader` when a
+ * kernel's bindings are not the node's tensors.
  */
 export function createPlan(
   graph: Graph,

@@ -1,8 +1,10 @@
 // The commands that need a device, in this process, on the adapter of the tests.
+import { execFile } from 'node:child_process';
 import fs from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { bench } from '../../cli/bench.ts';
 import { info } from '../../cli/info.ts';
@@ -120,6 +122,17 @@ test('run wants a model when nothing tells it', async () => {
   expect(stderr).toMatch(/name the model/);
 });
 
+// Dawn writes to the process's own stderr. Only on Linux is Vulkan looked for by this name
+test.runIf(process.platform === 'linux')('a machine without Vulkan is told nothing of it', async () => {
+  await fs.writeFile(path.join(folder, 'libvulkan.so.1'), ''); // what the dynamic linker finds first, and cannot load
+  const root = fileURLToPath(new URL('../..', import.meta.url));
+  await promisify(execFile)(process.execPath, ['build.mjs', '--if-stale'], { cwd: root });
+  const env = { ...process.env, LD_LIBRARY_PATH: folder, STAM_ADAPTER: 'auto' };
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, ['dist/cli.js', 'info'], { cwd: root, env });
+  expect(stdout).toContain('system adapters: none');
+  expect(stderr).toMatch(/^adapter: \S* ?SwiftShader .+\n$/);
+});
+
 test('an adapter that is not there is named, with what there is', async () => {
   const { code, stderr } = await call([info], ['info', '--adapter', 'voodoo']);
   expect(code).toBe(1);
@@ -148,6 +161,26 @@ longTest('selftest --compile-only says each kernel before it compiles it', async
   const { code, stderr } = await call([selftest], ['selftest', '--compile-only', '--adapter', 'null']);
   expect(code).toBe(0);
   expect(stderr.match(/^compile matmul-tile /gm)?.length).toBeGreaterThan(10);
+});
+
+test.each([
+  [
+    [],
+    /ceilings of the adapter: about \d+ s\nstam_16, 1 video in f32: about \d+ \w+, of which \d+ s to load and compile\n/,
+  ],
+  [
+    ['--models', 'stam_8,stam_16', '--batch', '2'],
+    /stam_8, 2 videos, 2 at a time, in f32: about .+\n.+\nin all about \d+ \w+\n/,
+  ],
+  [
+    ['--table', 'paper'],
+    /x3d_m, 1 view in f32: about .+\n(x3d.+\n){2}stam_16, 1 video in f32: .+\nin all about \d+ \w+\n/,
+  ],
+])('bench %j says what it is about to do and how long that takes', async (args, announcement) => {
+  const signal = AbortSignal.abort(); // it ends where it would begin
+  const { stdout, stderr } = await call([bench], ['bench', ...args, ...adapter], { signal });
+  expect(stderr).toMatch(announcement);
+  expect(stdout).toBe('');
 });
 
 test('bench refuses a model it does not know', async () => {
