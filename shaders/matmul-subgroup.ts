@@ -7,7 +7,8 @@ import { paddedDepth } from './panels.ts';
 import depthShuffled from './shared/depth-shuffled.wgsl';
 import depthSwapped from './shared/depth-swapped.wgsl';
 import { packedStorageOf } from './storage.ts';
-import { hasNewerMesa, isLlvmpipe, rowLoops, subgroupsOf, swapsQuads } from './subgroups.ts';
+import type { Subgroups } from './subgroups.ts';
+import { isLlvmpipe, rowLoops, subgroupsOf } from './subgroups.ts';
 
 /** Rows that a lane holds, and quads of columns of each. */
 interface Tile {
@@ -22,6 +23,16 @@ const manyRows = 8192;
 
 /** Rows of the tile that compiles the fastest, for small problems: it shuffles on all devices. */
 const fewRows = 8;
+
+/** Whether llvmpipe comes with Mesa 26 or a newer one, whose compiler makes as much of lower tiles, in a third of the time. */
+function hasNewerMesa({ adapter }: Capabilities): boolean {
+  return Number(/Mesa (\d+)/.exec(adapter.description)?.[1]) >= 26;
+}
+
+/** Whether a subgroup is one quad of SwiftShader's, which swaps within a quad in one instruction and shuffles in dozens. */
+function swapsQuads({ lanes }: Subgroups, capabilities: Capabilities): boolean {
+  return lanes === 4 && capabilities.adapter.software && !isLlvmpipe(capabilities);
+}
 
 /** Best first: many rows to a load, but not more than there are. For few rows come last, for the self-check, the tiles of many. */
 function tilesOf(rows: number, columns: number, capabilities: Capabilities, canSwap: boolean): readonly Tile[] {

@@ -25,16 +25,6 @@ export function isLlvmpipe({ adapter }: Capabilities): boolean {
   return /llvmpipe/i.test(adapter.description);
 }
 
-/** Whether llvmpipe comes with Mesa 26 or a newer one, whose compiler makes as much of lower tiles, in a third of the time. */
-export function hasNewerMesa({ adapter }: Capabilities): boolean {
-  return Number(/Mesa (\d+)/.exec(adapter.description)?.[1]) >= 26;
-}
-
-/** Whether a subgroup is one quad of SwiftShader's, which swaps within a quad in one instruction and shuffles in dozens. */
-export function swapsQuads({ lanes }: Subgroups, capabilities: Capabilities): boolean {
-  return lanes === 4 && capabilities.adapter.software && !isLlvmpipe(capabilities);
-}
-
 /**
  * For kernels whose lanes hold `rows` rows: the constant ROW_COUNT, which unrolls the loops that load and store rows, or the import
  * `row-count`, which keeps software drivers from it: each load is hundreds of instructions there, which take them long to compile.
