@@ -21,7 +21,7 @@ const narrowColumns = 640;
 /** Rows past which the higher of two narrow tiles, with half as many workgroups, is worth three times as long to compile. */
 const manyRows = 8192;
 
-/** Rows of the tile that compiles the fastest, for small problems: it shuffles on all devices. */
+/** Rows of the tile that compiles the fastest, for small problems. */
 const fewRows = 8;
 
 /** Whether llvmpipe comes with Mesa 26 or a newer one, whose compiler makes as much of lower tiles, in a third of the time. */
@@ -60,7 +60,6 @@ export const matmulSubgroup: MatmulFamily = (matmul, capabilities) => {
     const columns = lanes * quads * 4;
     const size = `${count}x${columns}`;
     const loops = rowLoops(count, capabilities);
-    const swaps = canSwap && count > fewRows;
     return {
       ...parts,
       name: 'matmul-subgroup',
@@ -71,12 +70,12 @@ export const matmulSubgroup: MatmulFamily = (matmul, capabilities) => {
         ...parts.imports,
         subgroup: subgroups.text,
         'row-count': loops.text,
-        'depth-loop': swaps ? depthSwapped : depthShuffled,
+        'depth-loop': canSwap ? depthSwapped : depthShuffled,
       },
       constants: {
         ...parts.constants,
         ...loops.constants,
-        ...(swaps && { ROW_GROUPS: count / 4 }),
+        ...(canSwap && { ROW_GROUPS: count / 4 }),
         LANES: lanes,
         QUADS: quads,
       },

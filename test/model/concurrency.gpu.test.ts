@@ -25,6 +25,9 @@ const pictures = (seed: number): DecodedFrames => ({
 });
 
 let device: FaultyGpu;
+/** A model that stays on the first device: the others find its pipelines there. */
+let keeper: Stam;
+let kept: { readonly on: FaultyGpu; readonly objects: number };
 /** Logits of videos 0 to 5 and of pictures 0 to 2, each of a call of its own. */
 const ofVideos: Float32Array[] = [];
 const ofPictures: Float32Array[] = [];
@@ -49,20 +52,23 @@ const halves = (seed: number) => {
   return [all.slice(0, all.length / 2), all.slice(all.length / 2)];
 };
 
-/** Nothing of the engine's is left in GPU memory, and nothing has gone wrong unheard. */
+/** Nothing is left in GPU memory but what the keeper has, and nothing has gone wrong unheard. */
 async function expectClean(gpu = device): Promise<void> {
-  await expect.poll(() => gpu.live, { timeout: 5000 }).toBe(0);
+  await expect.poll(() => gpu.live, { timeout: 5000 }).toBe(gpu === kept.on ? kept.objects : 0);
   expect(gpu.uncaptured).toEqual([]);
 }
 
 beforeAll(async () => {
   device = await openGpu();
-  const stam = await load();
-  for (let seed = 0; seed < 6; seed++) ofVideos.push(await stam.logits(video(seed)));
-  for (let seed = 0; seed < 3; seed++) ofPictures.push(await stam.logits([pictures(seed)]));
-  stam.dispose();
+  keeper = await load();
+  for (let seed = 0; seed < 6; seed++) ofVideos.push(await keeper.logits(video(seed)));
+  for (let seed = 0; seed < 3; seed++) ofPictures.push(await keeper.logits([pictures(seed)]));
+  kept = { on: device, objects: device.live };
 });
-afterAll(() => device.gpu.destroy());
+afterAll(() => {
+  keeper.dispose();
+  device.gpu.destroy();
+});
 
 describe('calls that overlap', () => {
   test('settle in their order, each with its own result', async () => {
