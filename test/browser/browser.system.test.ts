@@ -2,6 +2,7 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { expectClose, largestDifference } from '../close.ts';
+import { longTest } from '../sample.ts';
 import { launchChromium } from './chromium.ts';
 import type {} from './page.ts';
 import type { Site } from './site.ts';
@@ -70,12 +71,12 @@ test('a load that is aborted while the weights arrive rejects with an AbortError
   expect(await page.evaluate(() => window.checks.abort())).toBe('AbortError');
 }, 60_000);
 
-test('pictures of any kind give the bits that their bytes give', async () => {
+longTest('pictures of any kind give the bits that their bytes give', async () => {
   const { bytes, forms } = await page.evaluate(() => window.checks.pictures());
   for (const [form, logits] of Object.entries(forms)) expect({ form, logits }).toEqual({ form, logits: bytes });
-}, 60_000);
+});
 
-test('frames of video are converted exactly; the fast way differs by as much as is printed', async () => {
+longTest('frames of video are converted exactly; the fast way differs by as much as is printed', async () => {
   const { bytes, exact, fast, stream } = await page.evaluate(() => window.checks.planes());
   expect(exact).toEqual(bytes);
   expectClose('stream', stream, bytes, 1e-4);
@@ -83,4 +84,4 @@ test('frames of video are converted exactly; the fast way differs by as much as 
   process.stdout.write(`colors: 'fast' is off by ${error.toExponential(1)} in logits of -5 to 5\n`);
   expect(error).toBeGreaterThan(0);
   expect(error).toBeLessThan(1);
-}, 60_000);
+});

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { KernelReport } from '../../bench/kernel-report.ts';
 import { bench } from '../../cli/bench.ts';
 import { selftest } from '../../cli/selftest.ts';
+import { longTest } from '../sample.ts';
 import { call } from './call.ts';
 
 const adapter = ['--adapter', process.env['STAM_ADAPTER'] ?? 'software'];
@@ -40,7 +41,7 @@ test.each([
   expect(stderr).toMatch(/--unchecked: not on a software adapter; got .*\(software\)/);
 });
 
-test('selftest compiles unchecked shaders where none runs', async () => {
+longTest('selftest compiles unchecked shaders where none runs', async () => {
   const { code, stderr } = await call([selftest], ['selftest', '--compile-only', '--unchecked', '--adapter', 'null']);
   expect(code).toBe(0);
   expect(stderr).toMatch(/^adapter: .*, indices unchecked$/m);

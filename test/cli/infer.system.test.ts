@@ -1,5 +1,4 @@
 // infer over a small folder of real videos, made here, on a small STAM with weights by rule: counts, frames, precision, crashes, shards.
-
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { copyFile, mkdir, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import os from 'node:os';
@@ -275,7 +274,7 @@ describe('a run that is killed', () => {
   });
 });
 
-test('a run that is interrupted ends in good order, and says how to go on', async () => {
+longTest('a run that is interrupted ends in good order, and says how to go on', async () => {
   const out = path.join(folder, 'interrupted.jsonl');
   const child = spawn(process.execPath, [path.join(root, 'dist/cli.js'), ...command(16, '--out', out)]);
   let said = '';

@@ -13,6 +13,7 @@ import { isCounter, x3dShapes } from '../../model/x3d-weights.ts';
 import { expectClose } from '../close.ts';
 import { smallX3d } from '../model/x3d-fixture.ts';
 import { x3dReference } from '../model/x3d-reference.ts';
+import { longTest } from '../sample.ts';
 import { call } from './call.ts';
 import { shareDevice } from './shared-device.ts';
 
@@ -53,7 +54,7 @@ test('inspect names it', async () => {
   expect(stdout).toMatch(/model: X3D of 2 1 1 2 blocks, 8 12 20 24 channels, 7 classes$/m);
 });
 
-test('run --model auto gives the logits and every block, in the order of dimensions of PyTorch', async () => {
+longTest('run --model auto gives the logits and every block, in the order of dimensions of PyTorch', async () => {
   const frames = unit(5, 'frames', 3 * 16 * 33 * 33);
   const input = path.join(folder, 'frames.safetensors');
   const shape = [1, 3, 16, 33, 33];

@@ -80,7 +80,7 @@ describe('networks of one’s own', () => {
   });
 });
 
-test('node: three classes from a script of its own', async () => {
+longTest('node: three classes from a script of its own', async () => {
   const driver = unpackBundledDriver();
   if (driver === undefined) throw new Error('the package @sparticuz/chromium carries no driver for this machine');
   const script = path.join(root, 'dist', `.example-${process.pid}.mjs`);

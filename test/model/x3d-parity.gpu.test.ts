@@ -67,7 +67,7 @@ describe.each(sampleOf('storage types of a small X3D', ['f32', 'f16'] as const, 
     model.dispose();
   });
 
-  test('gives the same one video at a time, and in parts of frames', async () => {
+  longTest('gives the same one video at a time, and in parts of frames', async () => {
     const source = foldBatchNorms(weightsOf(smallX3d), smallX3d);
     const input = rowLayout.pack(two, [2, 3, 5, 33, 33]);
     const logits = async (videosPerPass: number, largestBytes: number) => {
