@@ -11,8 +11,8 @@ const pauseMs = 1;
 const patient = new WeakSet<ImmediateScope>();
 
 /**
- * Makes Dawn ask once a millisecond, for the rest of the process. On two processors this halves what compiling takes on SwiftShader. Whatever
- * else calls setImmediate() notices nothing, unless it passes native code. Called again, it does nothing.
+ * Makes Dawn ask once a millisecond, for the rest of the process. On two processors this halves what compiling takes on SwiftShader. Nothing
+ * else that calls setImmediate() notices. Called again, it does nothing.
  */
 export function pollPatiently(scope: ImmediateScope = globalThis): void {
   if (patient.has(scope)) return;
@@ -20,11 +20,12 @@ export function pollPatiently(scope: ImmediateScope = globalThis): void {
   const immediately = scope.setImmediate;
   const wait = setTimeout;
   const patiently = (callback: (...given: unknown[]) => void, ...given: unknown[]) =>
-    isNative(callback) ? wait(callback, pauseMs, ...given) : immediately(callback, ...given);
+    isOfBinding(callback) ? wait(callback, pauseMs, ...given) : immediately(callback, ...given);
   scope.setImmediate = Object.assign(patiently, immediately) as never; // with its promisified form
 }
 
-/** Whether a function is a binding's and no script's. */
-function isNative(callback: unknown): boolean {
-  return typeof callback === 'function' && /\{ \[native code\] \}$/.test(Function.prototype.toString.call(callback));
+/** Whether a function is a binding's: native code without a name or arguments. What settles a promise takes one, what is bound has a name. */
+function isOfBinding(callback: unknown): boolean {
+  if (typeof callback !== 'function' || callback.name !== '' || callback.length > 0) return false;
+  return /\{ \[native code\] \}$/.test(Function.prototype.toString.call(callback));
 }

@@ -1,4 +1,5 @@
 // Definitions that the laboratory holds kernels against: they have to be those of whole problems, where the self-check's are of small ones.
+
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { measureKernels } from '../../bench/kernels.ts';
 import { problemsOf } from '../../bench/problems.ts';
@@ -10,6 +11,7 @@ import { linear } from '../../shaders/matmul.ts';
 import { panelLayout } from '../../shaders/panels.ts';
 import { tapLayout } from '../../shaders/taps.ts';
 import { openTestDevice } from '../device.ts';
+import { sampleOf } from '../sample.ts';
 
 let device: Device;
 beforeAll(async () => {
@@ -55,7 +57,7 @@ const builders: Readonly<Record<string, (graph: Graph) => void>> = {
   },
 };
 
-test.each(Object.entries(builders))('%s', async (_, build) => {
+test.each(sampleOf('problems that are measured whole', Object.entries(builders), 1))('%s', async (_, build) => {
   const graph = new Graph();
   build(graph);
   const results = await measureKernels(device, problemsOf(new Map([['one', graph]]), device.capabilities), {

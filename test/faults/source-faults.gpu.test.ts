@@ -1,5 +1,6 @@
 // A source of weights that fails or stalls at any of its reads, and an adapter that gives no device: loadStam() rejects soon, frees what it
 // took, and works the next time.
+
 import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { requiredDevice } from '../../engine/device.ts';
 import { StamError } from '../../engine/errors.ts';
@@ -11,6 +12,7 @@ import { unit } from '../../loaders/synthetic.ts';
 import { requestTestAdapter } from '../device.ts';
 import { smallestConfig, smallestWeights } from '../model/fixtures.ts';
 import { safetensorsBytes } from '../safetensors-bytes.ts';
+import { longTest, sampleOf } from '../sample.ts';
 import { FaultyGpu } from './faulty-gpu.ts';
 
 const frames = unit(1, 'frames', smallestConfig.frames * 3 * smallestConfig.imageSize ** 2);
@@ -109,7 +111,7 @@ describe('at each of its reads, a source', () => {
     await expectHealthy();
   });
 
-  test('that stalls is given up when the device is lost', async () => {
+  longTest('that stalls is given up when the device is lost', async () => {
     for (const n of [headerReads, 9]) {
       const { state, open } = source(n, never);
       const loading = loadStam(await open(), { device: faulty.gpu });
@@ -125,29 +127,33 @@ describe('at each of its reads, a source', () => {
 });
 
 describe('a GPU that stalls while kernels are tried and a source besides', () => {
-  test.each([
+  const stalls = [
     ['onSubmittedWorkDone', 0],
     ['onSubmittedWorkDone', 1],
     ['onSubmittedWorkDone', 4],
     ['mapAsync', 0],
     ['mapAsync', 2],
-  ] as const)('are given up when the signal says so: %s, %i', async (call, n) => {
-    const controller = new AbortController();
-    const { open } = source(2, () => new Promise<never>(() => {}));
-    const checkpoint = await open();
-    faulty.arm(call, n, 'stalls');
-    const loading = loadStam(checkpoint, { device: faulty.gpu, signal: controller.signal });
-    const outcome = loading.then(
-      () => 'loaded',
-      (error: Error) => error.name,
-    );
-    await vi.waitFor(() => expect(faulty.hasFailed).toBe(true), { timeout: 60_000, interval: 1 });
-    controller.abort();
-    const late = new Promise((resolve) => setTimeout(resolve, 5000, 'hangs'));
-    expect(await Promise.race([outcome, late])).toBe('AbortError');
-    faulty.count();
-    await expectHealthy();
-  });
+  ] as const;
+  test.each(sampleOf('stalls of a GPU beside a source', stalls, 1))(
+    'are given up when the signal says so: %s, %i',
+    async (call, n) => {
+      const controller = new AbortController();
+      const { open } = source(2, () => new Promise<never>(() => {}));
+      const checkpoint = await open();
+      faulty.arm(call, n, 'stalls');
+      const loading = loadStam(checkpoint, { device: faulty.gpu, signal: controller.signal });
+      const outcome = loading.then(
+        () => 'loaded',
+        (error: Error) => error.name,
+      );
+      await vi.waitFor(() => expect(faulty.hasFailed).toBe(true), { timeout: 60_000, interval: 1 });
+      controller.abort();
+      const late = new Promise((resolve) => setTimeout(resolve, 5000, 'hangs'));
+      expect(await Promise.race([outcome, late])).toBe('AbortError');
+      faulty.count();
+      await expectHealthy();
+    },
+  );
 });
 
 describe('an adapter', () => {

@@ -194,7 +194,8 @@ describe('a model that is disposed of', () => {
   });
 
   /** Turns of the event loop by which a call is on its way, from not begun to computing. */
-  test.each([0, 1, 2, 4, 8, 16, 32])('ends what is on its way for %i turns', async (turns) => {
+  const moments = sampleOf('moments at which dispose() and abort() come', [0, 1, 2, 4, 8, 16, 32], 3);
+  test.each(moments)('ends what is on its way for %i turns', async (turns) => {
     for (const [name, call] of [...calls, ...withoutSignal]) {
       const stam = await load();
       const stream = await frameStream(stam);

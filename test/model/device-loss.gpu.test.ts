@@ -1,10 +1,12 @@
 // A device that goes away at any moment: whatever waits is told so, and recover() brings back the same logits.
+
 import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { Device, requiredDevice } from '../../engine/device.ts';
 import { unit } from '../../loaders/synthetic.ts';
 import type { LoadCheckpointOptions } from '../../model/load.ts';
 import { loadStam } from '../../model/load.ts';
 import { requestTestAdapter } from '../device.ts';
+import { longTest } from '../sample.ts';
 import { smallestConfig, smallestWeights } from './fixtures.ts';
 
 const config = smallestConfig;
@@ -43,7 +45,7 @@ describe('a device that is lost while a model loads', () => {
     else await expect(loading).rejects.toMatchObject(lost);
   });
 
-  test('while it is tuned', async () => {
+  longTest('while it is tuned', async () => {
     const device = await requestDevice();
     const store = { read: async () => undefined, write: async () => undefined };
     const onProgress: LoadCheckpointOptions['onProgress'] = ({ stage, loaded }) =>
@@ -85,7 +87,7 @@ describe('a device that is lost while a model runs', () => {
     await expect(stam.recover(await requestDevice())).rejects.toMatchObject({ code: 'disposed' });
   });
 
-  test('in every millisecond of a run', async () => {
+  longTest('in every millisecond of a run', async () => {
     for (let delay = 0; delay < 6; delay++) {
       const device = await requestDevice();
       const stam = await load(device);
@@ -101,7 +103,7 @@ describe('a device that is lost while a model runs', () => {
     }
   });
 
-  test("is replaced by a device of the library's own where the first was", async () => {
+  longTest("is replaced by a device of the library's own where the first was", async () => {
     const adapter = await requestTestAdapter();
     const requested: GPUDevice[] = [];
     const watched = new Proxy(adapter, {
@@ -130,7 +132,7 @@ describe('a device that is lost while a model runs', () => {
     expect((await requested[1].lost).reason).toBe('destroyed');
   });
 
-  test('a failed recovery may be tried again', async () => {
+  longTest('a failed recovery may be tried again', async () => {
     const device = await requestDevice();
     let opened = 0;
     const open = async () => {

@@ -1,10 +1,12 @@
 // A driver that compiles some kernels to something else: the load finds it, says so, and gives the right logits with other kernels.
+
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { requiredDevice } from '../../engine/device.ts';
 import type { LoadCheckpointOptions, Stam } from '../../model/load.ts';
 import { loadStam } from '../../model/load.ts';
 import { largestDifference } from '../close.ts';
 import { requestTestAdapter } from '../device.ts';
+import { longTest, sampleOf } from '../sample.ts';
 import type { Fixture } from './fixtures.ts';
 import { modelTolerance, openFixture } from './fixtures.ts';
 
@@ -87,7 +89,7 @@ test('a way of computing that is wrong is replaced by another', async () => {
   stam.dispose();
 });
 
-test('one wrong variant is replaced by its sibling, for every program and for streams', async () => {
+longTest('one wrong variant is replaced by its sibling, for every program and for streams', async () => {
   const plain = await load((code) => code);
   const chosen = kernelsOf(plain).filter((kernel) => /^matmul\S* .*gelu/.test(kernel));
   plain.dispose();
@@ -105,17 +107,18 @@ test('one wrong variant is replaced by its sibling, for every program and for st
 });
 
 describe('where no kernel is left, the load fails and says which and where', () => {
-  test.each([
+  const families = [
     ['attention', /attn on .+ \(software\): no kernel for attention is right .+ attention-tile .+ off by/],
     ['tokens', /no kernel for assembleTokens is right on this adapter; got tokens .+ off by/],
-  ])('%s', async (family, message) => {
+  ] as const;
+  test.each(sampleOf('families of which no kernel is right', families, 1))('%s', async (family, message) => {
     const loading = load(wrongly((kernel) => kernel.startsWith(family)));
     await expect(loading).rejects.toThrow(message);
     await expect(loading).rejects.toMatchObject({ name: 'StamError', code: 'unsupported' });
   });
 });
 
-test('pictures are refused rather than read wrongly: of bytes, for streams, and in textures', async () => {
+longTest('pictures are refused rather than read wrongly: of bytes, for streams, and in textures', async () => {
   const { frames: count, imageSize } = fixture.config;
   const [width, height] = [imageSize + 5, imageSize + 2];
   const data = Uint8Array.from({ length: count * width * height * 4 }, (_, i) => (i * 37) & 255);
@@ -140,7 +143,7 @@ test('pictures are refused rather than read wrongly: of bytes, for streams, and 
   texture.destroy();
 });
 
-test('a kernel that the driver refuses is replaced too', async () => {
+longTest('a kernel that the driver refuses is replaced too', async () => {
   const stam = await load((code, label) => (label.includes('layer-norm subgroup') ? `${code}\nnot WGSL` : code));
   expect(kernelsOf(stam).filter((kernel) => kernel.startsWith('layer-norm subgroup'))).toEqual([]);
   expect(stam.info().notices.join()).toMatch(/the self-check dropped layer-norm subgroup.+does not compile/s);
