@@ -56,7 +56,6 @@ export default defineConfig(({ mode }) => {
             name: 'unit',
             include: ['test/**/*.test.ts'],
             exclude: ['test/**/*.{gpu,system}.test.ts'],
-            pool: 'threads',
           },
         },
         {

@@ -7,7 +7,7 @@ interface SharedGpu {
   /** Keeps the pipelines when no test has them any more. */
   readonly keeper: Device;
   /** Buffers, textures and query sets that were made and not destroyed. */
-  readonly live: ReadonlySet<GPUObjectBase>;
+  readonly live: Set<GPUObjectBase>;
 }
 
 const opening = new Map<string, Promise<SharedGpu>>();
@@ -39,6 +39,10 @@ export function liveObjects(): string[] {
   return opened.flatMap(({ live }) => [...live].map(({ label }) => label || 'unlabelled'));
 }
 
+export function forgetLiveObjects(): void {
+  for (const { live } of opened) live.clear();
+}
+
 async function openShared(adapterName: string | undefined): Promise<SharedGpu> {
   const keeper = await Device.request(await requestTestAdapter(adapterName));
   const shared = { keeper, live: watchCreations(keeper.gpu) };
@@ -47,7 +51,7 @@ async function openShared(adapterName: string | undefined): Promise<SharedGpu> {
 }
 
 /** What is made on a device from now on and not destroyed. */
-function watchCreations(gpu: GPUDevice): ReadonlySet<GPUObjectBase> {
+function watchCreations(gpu: GPUDevice): Set<GPUObjectBase> {
   const live = new Set<GPUObjectBase>();
   for (const name of ['createBuffer', 'createTexture', 'createQuerySet'] as const) {
     const create = (gpu[name] as (descriptor: never) => GPUBuffer | GPUTexture | GPUQuerySet).bind(gpu);

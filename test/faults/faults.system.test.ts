@@ -1,15 +1,13 @@
 // Every call of an app's, with every call of WebGPU below it failing in every way it can: the app's call rejects with the code that the
 // design has for it, soon; nothing is left in GPU memory, no error goes astray, and the next call gives the right logits.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { requiredDevice } from '../../engine/device.ts';
 import { StamError } from '../../engine/errors.ts';
 import type { Stam } from '../../model/load.ts';
 import { largestDifference } from '../close.ts';
-import { requestTestAdapter } from '../device.ts';
 import { modelTolerance } from '../model/fixtures.ts';
 import { runsAll, sampleOf } from '../sample.ts';
-import type { FaultKind, GpuCall } from './faulty-gpu.ts';
-import { FaultyGpu, faultsOf } from './faulty-gpu.ts';
+import type { FaultKind, FaultyGpu, GpuCall } from './faulty-gpu.ts';
+import { faultsOf, openFaultyGpu } from './faulty-gpu.ts';
 import type { Material, Stage, Step } from './steps.ts';
 import { load, openMaterial, steps } from './steps.ts';
 
@@ -37,11 +35,6 @@ let faulty: FaultyGpu;
 let keeper: Stam | undefined;
 /** GPU objects of its own. */
 let kept = 0;
-
-async function openFaultyGpu(): Promise<FaultyGpu> {
-  const adapter = await requestTestAdapter();
-  return new FaultyGpu(await adapter.requestDevice(requiredDevice(adapter)));
-}
 
 beforeAll(async () => {
   process.on('unhandledRejection', note);

@@ -1,6 +1,9 @@
 // A GPUDevice that fails when it is told to, and counts what was made on it. The device stays Dawn's own: its methods are replaced on
 // the object, so that it can still be handed to Dawn.
 
+import { requiredDevice } from '../../engine/device.ts';
+import { requestTestAdapter } from '../device.ts';
+
 /** Calls of WebGPU that can be made to fail. */
 export type GpuCall =
   | 'createBuffer'
@@ -240,3 +243,9 @@ export class FaultyGpu {
 
 /** A promise of its own each time: one for all would keep alive everyone who ever waited for it. */
 const never = () => new Promise<never>(() => {});
+
+/** One of the tests' adapter, with everything that it has. */
+export async function openFaultyGpu(): Promise<FaultyGpu> {
+  const adapter = await requestTestAdapter();
+  return new FaultyGpu(await adapter.requestDevice(requiredDevice(adapter)));
+}

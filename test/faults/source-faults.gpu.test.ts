@@ -1,8 +1,6 @@
 // A source of weights that fails or stalls at any of its reads, and an adapter that gives no device: loadStam() rejects soon, frees what it
 // took, and works the next time.
-
 import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
-import { requiredDevice } from '../../engine/device.ts';
 import { StamError } from '../../engine/errors.ts';
 import { loadStam } from '../../index.ts';
 import { openSafetensors } from '../../loaders/safetensors.ts';
@@ -13,17 +11,13 @@ import { requestTestAdapter } from '../device.ts';
 import { smallestConfig, smallestWeights } from '../model/fixtures.ts';
 import { safetensorsBytes } from '../safetensors-bytes.ts';
 import { longTest, sampleOf } from '../sample.ts';
-import { FaultyGpu } from './faulty-gpu.ts';
+import type { FaultyGpu } from './faulty-gpu.ts';
+import { openFaultyGpu } from './faulty-gpu.ts';
 
 const frames = unit(1, 'frames', smallestConfig.frames * 3 * smallestConfig.imageSize ** 2);
 let file: Uint8Array<ArrayBuffer>;
 let faulty: FaultyGpu;
 let expected: Float32Array;
-
-async function openFaultyGpu(): Promise<FaultyGpu> {
-  const adapter = await requestTestAdapter();
-  return new FaultyGpu(await adapter.requestDevice(requiredDevice(adapter)));
-}
 
 beforeAll(async () => {
   file = await safetensorsBytes(smallestWeights());

@@ -1,20 +1,23 @@
 // Calls that overlap, are aborted, outlive their model, or find it being replaced: each gets its own answer or the reason why it has none.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Device, requiredDevice } from '../../engine/device.ts';
+import { Device } from '../../engine/device.ts';
 import { openSynthetic, unit } from '../../loaders/synthetic.ts';
 import type { LoadCheckpointOptions, Stam, StamStream } from '../../model/load.ts';
 import { loadStam } from '../../model/load.ts';
 import type { DecodedFrames } from '../../model/preprocess.ts';
 import { StamModel } from '../../model/stam-model.ts';
 import { weightShapes } from '../../model/weights.ts';
-import { requestTestAdapter } from '../device.ts';
-import { FaultyGpu } from '../faults/faulty-gpu.ts';
+import type { FaultyGpu } from '../faults/faulty-gpu.ts';
+import { openFaultyGpu } from '../faults/faulty-gpu.ts';
+import { sampleOf } from '../sample.ts';
 import { smallestConfig, smallestWeights } from './fixtures.ts';
 
 const { frames: count, imageSize, classes } = smallestConfig;
+const frameLength = 3 * imageSize ** 2;
 const disposed = { name: 'StamError', code: 'disposed' };
 const lost = { name: 'StamError', code: 'device-lost' };
 const aborted = { name: 'AbortError' };
+const moments = sampleOf('moments at which dispose() and abort() come', [0, 1, 2, 4, 8, 16, 32], 3);
 
 /** Video number `seed`, and pictures. */
 const video = (seed: number) => unit(seed, 'frames', count * 3 * imageSize ** 2);
@@ -32,11 +35,6 @@ let kept: { readonly on: FaultyGpu; readonly objects: number };
 const ofVideos: Float32Array[] = [];
 const ofPictures: Float32Array[] = [];
 
-async function openGpu(): Promise<FaultyGpu> {
-  const adapter = await requestTestAdapter();
-  return new FaultyGpu(await adapter.requestDevice(requiredDevice(adapter)));
-}
-
 const load = (options: LoadCheckpointOptions = {}) =>
   loadStam(smallestWeights(), { device: device.gpu, dtype: 'f32', tune: 'off', ...options });
 
@@ -47,10 +45,7 @@ async function frameStream(stam: Stam): Promise<StamStream> {
 }
 
 /** The frames of a video: there are two. */
-const halves = (seed: number) => {
-  const all = video(seed);
-  return [all.slice(0, all.length / 2), all.slice(all.length / 2)];
-};
+const halves = (seed: number) => [0, 1].map((i) => video(seed).slice(i * frameLength, (i + 1) * frameLength));
 
 /** Nothing is left in GPU memory but what the keeper has, and nothing has gone wrong unheard. */
 async function expectClean(gpu = device): Promise<void> {
@@ -59,7 +54,7 @@ async function expectClean(gpu = device): Promise<void> {
 }
 
 beforeAll(async () => {
-  device = await openGpu();
+  device = await openFaultyGpu();
   keeper = await load();
   for (let seed = 0; seed < 6; seed++) ofVideos.push(await keeper.logits(video(seed)));
   for (let seed = 0; seed < 3; seed++) ofPictures.push(await keeper.logits([pictures(seed)]));
@@ -137,7 +132,7 @@ describe('calls that overlap', () => {
   });
 
   test('of two models on one device, and of two devices', async () => {
-    const other = await openGpu();
+    const other = await openFaultyGpu();
     const models = [await load(), await load(), await load({ device: other.gpu })];
     const calls = Array.from({ length: 18 }, (_, i) => models[i % 3].logits(video(i % 6)));
     // the device stays for the second model when the first is gone
@@ -194,7 +189,6 @@ describe('a model that is disposed of', () => {
   });
 
   /** Turns of the event loop by which a call is on its way, from not begun to computing. */
-  const moments = sampleOf('moments at which dispose() and abort() come', [0, 1, 2, 4, 8, 16, 32], 3);
   test.each(moments)('ends what is on its way for %i turns', async (turns) => {
     for (const [name, call] of [...calls, ...withoutSignal]) {
       const stam = await load();
@@ -213,7 +207,7 @@ describe('a model that is disposed of', () => {
 });
 
 describe('a signal', () => {
-  test.each([0, 1, 2, 4, 8, 16, 32])('ends what is on its way for %i turns, and no more than that', async (turns) => {
+  test.each(moments)('ends what is on its way for %i turns, and no more than that', async (turns) => {
     const stam = await load();
     for (const [name, call] of calls) {
       const controller = new AbortController();
@@ -324,7 +318,7 @@ describe('recover()', () => {
     const before = Array.from({ length: 4 }, () => stam.logits(video(0)));
     const pending = Promise.allSettled(before);
     const old = device;
-    device = await openGpu();
+    device = await openFaultyGpu();
     old.gpu.destroy();
     await stam.recover(device.gpu);
     for (const outcome of await pending) {
@@ -339,7 +333,7 @@ describe('recover()', () => {
 
   test('moves a model off a device that is well, calls that are not over being told to call again', async () => {
     const stam = await load();
-    const other = await openGpu();
+    const other = await openFaultyGpu();
     const recovering = stam.recover(other.gpu);
     const pending: Promise<Float32Array>[] = [];
     const asking = setInterval(() => {
@@ -367,7 +361,7 @@ describe('recover()', () => {
       return { source: smallestWeights(), close: async () => {} };
     };
     const stam = await loadStam(source, { device: device.gpu, dtype: 'f32', tune: 'off' });
-    const [second, third] = [await openGpu(), await openGpu()];
+    const [second, third] = [await openFaultyGpu(), await openFaultyGpu()];
     await Promise.all([stam.recover(second.gpu), stam.recover(second.gpu)]);
     expect(opened).toBe(2);
     await Promise.all([stam.recover(device.gpu), stam.recover(third.gpu)]);

@@ -37,7 +37,10 @@ beforeEach(async () => {
   stam = await load();
   return () => stam.dispose();
 });
-afterAll(() => device.dispose());
+afterAll(() => {
+  for (const buffer of buffers) buffer.destroy();
+  device.dispose();
+});
 
 /** Eight passes of a frame each, which are as many submissions: between them the app's own come in. */
 async function load(): Promise<Stam> {

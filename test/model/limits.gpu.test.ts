@@ -16,6 +16,7 @@ import { configs } from '../../model/config.ts';
 import { framesPerPass, spatialGraph, stamGraph, temporalGraph } from '../../model/stam.ts';
 import { defaultCapabilities, withHalves, withMatrices, withSubgroups } from '../capabilities.ts';
 import { openTestDevice } from '../device.ts';
+import { runsAll, sampleOf } from '../sample.ts';
 import { openFixture, smallestConfig } from './fixtures.ts';
 
 type Limits = Partial<Capabilities['limits']>;
@@ -46,7 +47,7 @@ const withSoftware = (capabilities: Capabilities): Capabilities => ({
 });
 
 /** With and without subgroups of every size in use, halves and a clock. */
-const featureSets: readonly (readonly [string, Capabilities])[] = [false, true].flatMap((halves) =>
+const allFeatureSets: readonly (readonly [string, Capabilities])[] = [false, true].flatMap((halves) =>
   [undefined, 4, 8, 16, 32, 64, 128].map((lanes): readonly [string, Capabilities] => {
     const plain = withHalves(defaultCapabilities, halves);
     const name = `${lanes ? `${lanes} lanes` : 'no subgroups'}${halves ? ', halves' : ''}`;
@@ -54,6 +55,7 @@ const featureSets: readonly (readonly [string, Capabilities])[] = [false, true].
   }),
 );
 
+const featureSets = sampleOf('devices on which every model has a plan', allFeatureSets, 3);
 const kernels = new Map<string, Kernel>();
 const fixtureNames = ['tiny-a', 'tiny-b', 'tiny-c'];
 let fixtures: readonly (readonly [string, StamConfig])[];
@@ -172,7 +174,7 @@ test('what cannot be is refused by one error that names the kernel, the adapter,
 });
 
 test('Dawn takes just those kernels whose footprints keep its limits', async () => {
-  expect(kernels.size).toBeGreaterThan(100);
+  expect(kernels.size).toBeGreaterThan(runsAll ? 100 : 30);
   const { workgroupInvocations, workgroupStorageBytes } = device.capabilities.limits;
   const judged = await Promise.all(
     [...kernels.values()].map(async (kernel) => {
