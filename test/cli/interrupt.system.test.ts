@@ -1,5 +1,4 @@
 // Ctrl-C in the middle of every command: the process ends, and its children with it, and nothing half-made is left behind.
-
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, open, rm } from 'node:fs/promises';
@@ -133,7 +132,7 @@ const commands: [name: string, args: () => string[], ready: RegExp, mayStay: str
   ['infer', () => ['infer', '--val_dir', at('val'), '--out', at('out.jsonl'), ...model()], /1\d ?%/, ['out.jsonl']],
 ];
 
-test.each(sampleOf('commands that are interrupted', commands, 2))('%s', async (name, args, ready, mayStay) => {
+test.each(sampleOf('commands that are interrupted', commands, 1))('%s', async (name, args, ready, mayStay) => {
   const before = new Set(readdirSync(folder));
   const { child, said } = await started([stam, ...args()], ready);
   const code = await interrupt(name, child);

@@ -37,30 +37,35 @@ async function openPage(): Promise<{ page: Page; complaints: string[] }> {
   return opened;
 }
 
-test('a video is classified: the frames of the official sampling, five classes, the time of each stage', async () => {
-  const { page, complaints } = await openPage();
-  expect(await page.textContent('#adapter')).toMatch(/SwiftShader/i);
-  expect(await page.inputValue('#model')).toBe('tiny');
-  expect(await page.textContent('#notices')).toMatch(/computes on the processor.*the classes mean nothing/s);
-  await photograph(page, 'start');
-  await page.setInputFiles('#video-file', video);
-  await page.waitForFunction(() => document.querySelectorAll('.class:not(.class-empty)').length === 5);
-  const [clip] = chooseClips(306, 30, samplingOf(tiny));
-  const shown = await page.$$eval('.shot', (shots) => shots.map((shot) => Number(shot.getAttribute('data-frame'))));
-  expect(shown).toEqual(clip);
-  const scores = await page.$$eval('.class-score', (cells) => cells.map((cell) => Number.parseFloat(cell.textContent)));
-  expect(scores).toEqual(scores.toSorted((a, b) => b - a));
-  for (const stage of ['load', 'read', 'decode', 'compute']) {
-    expect(await page.textContent(`#time-${stage}`)).toMatch(/\d m?s/);
-  }
-  await page.click('details summary');
-  expect(await page.textContent('#kernels')).toMatch(/attention-/);
-  await photograph(page, 'result');
-  await page.click('#bench');
-  await page.waitForFunction(() => Number(document.querySelector('#speed')?.textContent) > 0);
-  expect(complaints).toEqual([]);
-  await page.close();
-});
+longTest(
+  'a video is classified: the frames of the official sampling, five classes, the time of each stage',
+  async () => {
+    const { page, complaints } = await openPage();
+    expect(await page.textContent('#adapter')).toMatch(/SwiftShader/i);
+    expect(await page.inputValue('#model')).toBe('tiny');
+    expect(await page.textContent('#notices')).toMatch(/computes on the processor.*the classes mean nothing/s);
+    await photograph(page, 'start');
+    await page.setInputFiles('#video-file', video);
+    await page.waitForFunction(() => document.querySelectorAll('.class:not(.class-empty)').length === 5);
+    const [clip] = chooseClips(306, 30, samplingOf(tiny));
+    const shown = await page.$$eval('.shot', (shots) => shots.map((shot) => Number(shot.getAttribute('data-frame'))));
+    expect(shown).toEqual(clip);
+    const scores = await page.$$eval('.class-score', (cells) =>
+      cells.map((cell) => Number.parseFloat(cell.textContent)),
+    );
+    expect(scores).toEqual(scores.toSorted((a, b) => b - a));
+    for (const stage of ['load', 'read', 'decode', 'compute']) {
+      expect(await page.textContent(`#time-${stage}`)).toMatch(/\d m?s/);
+    }
+    await page.click('details summary');
+    expect(await page.textContent('#kernels')).toMatch(/attention-/);
+    await photograph(page, 'result');
+    await page.click('#bench');
+    await page.waitForFunction(() => Number(document.querySelector('#speed')?.textContent) > 0);
+    expect(complaints).toEqual([]);
+    await page.close();
+  },
+);
 
 longTest('a model that loads says how far it is, and can be stopped', async () => {
   const { page, complaints } = await openPage();

@@ -90,7 +90,7 @@ describe('at each of its reads, a source', () => {
     await expectHealthy();
   });
 
-  test('that stalls is given up when the signal says so, though it does not listen', async () => {
+  longTest('that stalls is given up when the signal says so, though it does not listen', async () => {
     const reads = await readsOfALoad();
     for (let n = headerReads; n < reads; n += 3) {
       const controller = new AbortController();

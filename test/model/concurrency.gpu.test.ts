@@ -9,7 +9,7 @@ import { StamModel } from '../../model/stam-model.ts';
 import { weightShapes } from '../../model/weights.ts';
 import type { FaultyGpu } from '../faults/faulty-gpu.ts';
 import { openFaultyGpu } from '../faults/faulty-gpu.ts';
-import { sampleOf } from '../sample.ts';
+import { longTest, sampleOf } from '../sample.ts';
 import { smallestConfig, smallestWeights } from './fixtures.ts';
 
 const { frames: count, imageSize, classes } = smallestConfig;
@@ -255,7 +255,7 @@ describe('a signal', () => {
     await expectClean();
   });
 
-  test('ends a call for more pictures than there were, and leaves no buffer of it', async () => {
+  longTest('ends a call for more pictures than there were, and leaves no buffer of it', async () => {
     const calls = [1, 2, 3].map((videos) => Array.from({ length: videos }, () => pictures(0)));
     /** GPU memory after the three calls, the second of which is aborted after some turns of the microtasks, and then made once more. */
     const memoryAfter = async (turns?: number) => {
@@ -331,7 +331,7 @@ describe('recover()', () => {
     await expectClean();
   });
 
-  test('moves a model off a device that is well, calls that are not over being told to call again', async () => {
+  longTest('moves a model off a device that is well, calls that are not over being told to call again', async () => {
     const stam = await load();
     const other = await openFaultyGpu();
     const recovering = stam.recover(other.gpu);
@@ -354,7 +354,7 @@ describe('recover()', () => {
     other.gpu.destroy();
   });
 
-  test('called twice at once, on one device is one recovery, on two the later one counts', async () => {
+  longTest('called twice at once, on one device is one recovery, on two the later one counts', async () => {
     let opened = 0;
     const source = async () => {
       opened++;

@@ -5,7 +5,7 @@ import type { Device } from '../../engine/device.ts';
 import { StamModel } from '../../model/stam-model.ts';
 import { expectClose } from '../close.ts';
 import { openOwnTestDevice } from '../device.ts';
-import { sampleOf } from '../sample.ts';
+import { longTests } from '../sample.ts';
 import { modelTolerance, openFixture } from './fixtures.ts';
 
 let device: Device;
@@ -29,7 +29,7 @@ const models = [
   ['tiny-c', 'f32'],
   ['tiny-a', 'f16'],
 ] as const;
-test.each(sampleOf('models on a device of default limits', models, 1))(
+longTests('models on a device of default limits').each(models)(
   '%s in %s gives the logits of the official code',
   async (name, dtype) => {
     const { config, videos, truth, weights } = await openFixture(name);

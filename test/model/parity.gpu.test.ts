@@ -16,28 +16,25 @@ afterAll(() => device.dispose());
 
 describe.each(['tiny-a', 'tiny-b', 'tiny-c'])('%s', (name) => {
   const dtypes = ['f32', 'f16'] as const;
-  test.each(name === 'tiny-a' ? dtypes : sampleOf(`storage types of ${name}`, dtypes, 1))(
-    'every activation, %s',
-    async (dtype) => {
-      const { config, videos, truth, weights } = await openFixture(name);
-      const model = await StamModel.load(device, config, weights, { dtype, videos });
-      const frames = await truth.read('frames');
-      const outputs = await model.run(frames, { keep: () => true });
-      const expected = truth.order().filter((tensor) => tensor !== 'frames');
-      expect([...outputs.keys()].sort()).toEqual([...expected].sort());
-      const shapes = model.outputShapes(videos, () => true);
-      for (const tensor of expected) {
-        const want = await truth.read(tensor);
-        expectClose(`${name} ${dtype} ${tensor}`, outputs.get(tensor) ?? [], want, modelTolerance[dtype]);
-        expect(elementCount(shapes.get(tensor) ?? [])).toBe(want.length);
-      }
-      // the program that keeps nothing is another one: its residuals and class tokens are fused
-      const plain = await model.run(frames);
-      expect([...plain.keys()]).toEqual(['logits']);
-      const logits = await truth.read('logits');
-      expectClose(`${name} ${dtype} logits, fused`, plain.get('logits') ?? [], logits, modelTolerance[dtype]);
-      model.dispose();
-      await truth.close();
-    },
-  );
+  test.each(sampleOf(`storage types of ${name}`, dtypes, 1))('every activation, %s', async (dtype) => {
+    const { config, videos, truth, weights } = await openFixture(name);
+    const model = await StamModel.load(device, config, weights, { dtype, videos });
+    const frames = await truth.read('frames');
+    const outputs = await model.run(frames, { keep: () => true });
+    const expected = truth.order().filter((tensor) => tensor !== 'frames');
+    expect([...outputs.keys()].sort()).toEqual([...expected].sort());
+    const shapes = model.outputShapes(videos, () => true);
+    for (const tensor of expected) {
+      const want = await truth.read(tensor);
+      expectClose(`${name} ${dtype} ${tensor}`, outputs.get(tensor) ?? [], want, modelTolerance[dtype]);
+      expect(elementCount(shapes.get(tensor) ?? [])).toBe(want.length);
+    }
+    // the program that keeps nothing is another one: its residuals and class tokens are fused
+    const plain = await model.run(frames);
+    expect([...plain.keys()]).toEqual(['logits']);
+    const logits = await truth.read('logits');
+    expectClose(`${name} ${dtype} logits, fused`, plain.get('logits') ?? [], logits, modelTolerance[dtype]);
+    model.dispose();
+    await truth.close();
+  });
 });

@@ -13,6 +13,7 @@ import { largestDifference } from '../close.ts';
 import { openTestDevice } from '../device.ts';
 import { readBuffer } from '../engine/small-program.ts';
 import * as reference from '../reference.ts';
+import { longTest } from '../sample.ts';
 import type { Fixture } from './fixtures.ts';
 import { modelTolerance, openFixture } from './fixtures.ts';
 
@@ -61,28 +62,31 @@ test('other frames give other logits', () => {
   expect(alone[1]).not.toEqual(alone[2]);
 });
 
-test('a tuned model gives the same logits, says what it chose, and the next load finds that and tunes nothing', async () => {
-  const texts = new Map<string, string>();
-  const tuningStore = {
-    read: async (name: string) => texts.get(name),
-    write: async (name: string, text: string) => void texts.set(name, text),
-  };
-  const stages: string[] = [];
-  const tuned = await load({ tune: 'full', tuningStore, onProgress: ({ stage }) => stages.push(stage) });
-  expect(tuned.tuning.tuning?.problems.length).toBeGreaterThan(0);
-  expect(tuned.tuning.origin).toMatch(/^tuned now, in/);
-  expect(tuned.loadTimes.tuneMs).toBeGreaterThan(0);
-  expect(stages).toContain('tune');
-  expect(largestDifference(await logitsOf(tuned, videos[0]), alone[0]).error).toBeLessThan(modelTolerance.f32);
-  const { size } = device.pipelines;
-  const again = await load({ tune: 'cached', tuningStore });
-  expect(again.tuning).toEqual({ ...tuned.tuning, origin: expect.stringMatching(/^tuned 2/), ms: 0 });
-  expect(device.pipelines.size).toBe(size);
-  expect(await logitsOf(again, videos[0])).toEqual(await logitsOf(tuned, videos[0]));
-  for (const model of [tuned, again]) model.dispose();
-  await device.gpu.queue.onSubmittedWorkDone(); // programs are disposed of when their promises have settled
-  expect(device.memory.statistics()).toMatchObject(empty);
-});
+longTest(
+  'a tuned model gives the same logits, says what it chose, and the next load finds that and tunes nothing',
+  async () => {
+    const texts = new Map<string, string>();
+    const tuningStore = {
+      read: async (name: string) => texts.get(name),
+      write: async (name: string, text: string) => void texts.set(name, text),
+    };
+    const stages: string[] = [];
+    const tuned = await load({ tune: 'full', tuningStore, onProgress: ({ stage }) => stages.push(stage) });
+    expect(tuned.tuning.tuning?.problems.length).toBeGreaterThan(0);
+    expect(tuned.tuning.origin).toMatch(/^tuned now, in/);
+    expect(tuned.loadTimes.tuneMs).toBeGreaterThan(0);
+    expect(stages).toContain('tune');
+    expect(largestDifference(await logitsOf(tuned, videos[0]), alone[0]).error).toBeLessThan(modelTolerance.f32);
+    const { size } = device.pipelines;
+    const again = await load({ tune: 'cached', tuningStore });
+    expect(again.tuning).toEqual({ ...tuned.tuning, origin: expect.stringMatching(/^tuned 2/), ms: 0 });
+    expect(device.pipelines.size).toBe(size);
+    expect(await logitsOf(again, videos[0])).toEqual(await logitsOf(tuned, videos[0]));
+    for (const model of [tuned, again]) model.dispose();
+    await device.gpu.queue.onSubmittedWorkDone(); // programs are disposed of when their promises have settled
+    expect(device.memory.statistics()).toMatchObject(empty);
+  },
+);
 
 test.each([1, 2, 3])('%i frames at a time give what all frames in one pass give', async (framesPerPass) => {
   const model = await load({ framesPerPass });

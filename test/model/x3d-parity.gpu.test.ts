@@ -37,7 +37,7 @@ const within = (dtype: 'f32' | 'f16', want: ArrayLike<number>) =>
 describe.each(sampleOf('storage types of a small X3D', ['f32', 'f16'] as const, 1))('a small X3D, %s', (dtype) => {
   const two = new Float32Array([...videoOf(smallX3d, 1), ...videoOf(smallX3d, 2)]);
 
-  test('gives what plain loops give, block by block, for two videos', async () => {
+  longTest('gives what plain loops give, block by block, for two videos', async () => {
     const model = await X3dModel.load(device, smallX3d, weightsOf(smallX3d), { dtype, videos: 2 });
     const want = await x3dReference(smallX3d, weightsOf(smallX3d), two, 2);
     const keep = (name: string) => want.has(name) || name === 'blocks.2.mean';

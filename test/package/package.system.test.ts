@@ -15,6 +15,7 @@ import { serveFiles } from '../browser/site.ts';
 import { expectClose } from '../close.ts';
 import { ffmpeg, pictures } from '../loaders/video/video-files.ts';
 import { modelTolerance, openFixture } from '../model/fixtures.ts';
+import { longTest } from '../sample.ts';
 import type { Answer } from './app/check.ts';
 import type {} from './app/page.ts';
 import type { Scratch } from './scratch.ts';
@@ -193,7 +194,7 @@ test('the README runs in Node, and the logits are right', async () => {
   expectClose('logits', got, want, modelTolerance.f32);
 });
 
-test('the README runs in a Vite app under a strict Content-Security-Policy, and the logits are right', async () => {
+longTest('the README runs in a Vite app under a strict Content-Security-Policy, and the logits are right', async () => {
   expect(await buildApp()).toEqual([]);
   const site = await serveFiles(await builtFiles(inScratch('dist')), {
     'content-security-policy': "default-src 'self'",

@@ -34,7 +34,7 @@ describe.runIf(filesAreThere)('web-platform-tests', () => {
     }),
   );
 
-  test.concurrent.each(sampleOf('web-platform-tests', runnable, 20))('%s', async (_, { storage, parts }, turn) => {
+  test.concurrent.each(sampleOf('web-platform-tests', runnable, 10))('%s', async (_, { storage, parts }, turn) => {
     for (const part of parts) {
       const candidates = candidatesOf(part, storage, device.capabilities).map(kernelLabel);
       const chosen = candidates[turn % candidates.length];
