@@ -44,8 +44,21 @@ function listedShapes(info: GPUAdapterInfo): MatrixShape[] {
   });
 }
 
+/** What came of a GPUDevice's probes: a second model on it compiles nothing. */
+const probed = new WeakMap<GPUDevice, Promise<readonly MatrixShape[]>>();
+
 /** Those that the device compiles, of the known ones and of what the adapter lists; devices of today list none. */
 export async function probeMatrices(
+  device: GPUDevice,
+  feature: GPUFeatureName,
+  info: GPUAdapterInfo,
+): Promise<readonly MatrixShape[]> {
+  const shapes = probed.get(device) ?? compiledShapes(device, feature, info);
+  probed.set(device, shapes);
+  return await shapes;
+}
+
+async function compiledShapes(
   device: GPUDevice,
   feature: GPUFeatureName,
   info: GPUAdapterInfo,
