@@ -352,5 +352,6 @@ describe("loadStam on the caller's own device", () => {
     });
     const buffer = device.gpu.createBuffer({ size: 16, usage: GPUBufferUsage.COPY_SRC });
     expect(await readBuffer(device.gpu, buffer)).toEqual(new Float32Array(4));
+    buffer.destroy();
   });
 });
