@@ -23,19 +23,15 @@ import {
 let device: Device;
 /** What WebGPU reported to nobody: always a bug of the engine's. */
 const uncaptured: string[] = [];
-const note = (event: GPUUncapturedErrorEvent) => {
-  event.preventDefault(); // Dawn would print it
-  uncaptured.push(event.error.message);
-};
 
 beforeAll(async () => {
   device = await openOwnTestDevice();
-  device.gpu.addEventListener('uncapturederror', note);
+  device.gpu.addEventListener('uncapturederror', (event) => {
+    event.preventDefault(); // Dawn would print it
+    uncaptured.push(event.error.message);
+  });
 });
-afterAll(() => {
-  device.gpu.removeEventListener('uncapturederror', note);
-  device.dispose();
-});
+afterAll(() => device.dispose());
 
 async function load(times = 3): Promise<{ program: Program; weights: Weights }> {
   const plan = sumPlan(device, times);
