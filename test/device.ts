@@ -39,6 +39,7 @@ export function liveObjects(): string[] {
   return opened.flatMap(({ live }) => [...live].map(({ label }) => label || 'unlabelled'));
 }
 
+/** Of what is left now, liveObjects() tells no more. */
 export function forgetLiveObjects(): void {
   for (const { live } of opened) live.clear();
 }

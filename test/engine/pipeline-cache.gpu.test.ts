@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Device } from '../../engine/device.ts';
 import { KernelTexts } from '../../engine/kernel-texts.ts';
-import { requestNodeAdapter } from '../../engine/node-adapter.ts';
+import { requestTestAdapter } from '../device.ts';
 import { doubling } from './doubling.ts';
 import { kernelOfText } from './small-program.ts';
 
@@ -14,7 +14,7 @@ let [one, other]: Device[] = [];
 let compile: ReturnType<typeof vi.fn<GPUDevice['createComputePipelineAsync']>>;
 
 beforeEach(async () => {
-  const { adapter } = await requestNodeAdapter('null');
+  const adapter = await requestTestAdapter('null');
   gpu = await adapter.requestDevice();
   compile = vi.fn(gpu.createComputePipelineAsync.bind(gpu));
   gpu.createComputePipelineAsync = compile;

@@ -52,7 +52,6 @@ afterAll(() => {
 
 /** Opens a device, with a keeper for steps that do not load. */
 async function replaceGpu(step: Step): Promise<void> {
-  keeper?.dispose();
   faulty = await openFaultyGpu();
   await keepFor(step);
 }

@@ -2,11 +2,11 @@
 // model on the same device finds what the first has compiled and checked.
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { requiredDevice } from '../../engine/device.ts';
-import { requestNodeAdapter } from '../../engine/node-adapter.ts';
 import { createPlan } from '../../engine/plan.ts';
 import { resolveKernel } from '../../engine/wgsl.ts';
 import { loadStam } from '../../model/load.ts';
 import { stamGraph } from '../../model/stam.ts';
+import { requestTestAdapter } from '../device.ts';
 import { smallestConfig, smallestWeights } from './fixtures.ts';
 
 vi.mock('../../model/stam.ts', { spy: true });
@@ -15,7 +15,7 @@ vi.mock('../../engine/wgsl.ts', { spy: true });
 
 let device: GPUDevice;
 beforeAll(async () => {
-  const { adapter } = await requestNodeAdapter(process.env['STAM_ADAPTER'] ?? 'software');
+  const adapter = await requestTestAdapter();
   device = await adapter.requestDevice(requiredDevice(adapter));
 });
 afterAll(() => device.destroy());
