@@ -8,10 +8,11 @@ import type { OperatorCase } from '../conformance.ts';
 import { candidatesOf, runCase } from '../conformance.ts';
 import { openTestDevice } from '../device.ts';
 import { noteSample, runsAll } from '../sample.ts';
+import { multipliesMatrices } from './emulated-matrices.ts';
 import { operatorCases } from './index.ts';
 
-/** Those that GPUs of few registers get first have a test of their own: software adapters compile a large tile for a minute or two. */
-const isTestedElsewhere = ({ name }: Kernel) => name === 'matmul-outer' || name === 'matmul-halves';
+/** Software adapters compile a large tile of these for minutes: few-registers and matrices test them, in tiles that are small or few. */
+const isTestedElsewhere = (kernel: Kernel) => /^matmul-(outer|halves)$/.test(kernel.name) || multipliesMatrices(kernel);
 
 /** In a sample every case runs in one of its kernels, the one whose turn it is, every other case in f16. */
 export function testOperator(operator: string): void {
@@ -40,7 +41,8 @@ export function testOperator(operator: string): void {
 
 const isTurnOf = (storage: StorageType, index: number) => (index % 2 === 0) === (storage === 'f32');
 
-function kernelsOf({ capabilities }: Device, one: OperatorCase, storage: StorageType): string[] {
+/** Labels of the case's kernels, without those that have tests of their own. */
+export function kernelsOf({ capabilities }: Device, one: OperatorCase, storage: StorageType): string[] {
   return candidatesOf(one, storage, capabilities)
     .filter((kernel) => !isTestedElsewhere(kernel))
     .map(kernelLabel);
