@@ -8,6 +8,7 @@ const longest = [
   'faults/faults.system',
   'cli/infer-x3d.system',
   'shaders/linear.gpu',
+  'shaders/linear-f16.gpu',
   'model/x3d-parity.gpu',
   'shaders/matrices.gpu',
   'shaders/few-registers.gpu',

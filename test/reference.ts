@@ -135,18 +135,23 @@ export function attention(
     for (let h = 0; h < heads; h++) {
       for (let i = 0; i < tokens; i++) {
         const scores = Array.from({ length: tokens }, (_, j) => {
+          const [query, key] = [at(b, i, 0, h), at(b, j, 1, h)];
           let product = 0;
-          for (let d = 0; d < dimension; d++) product += qkv[at(b, i, 0, h) + d] * qkv[at(b, j, 1, h) + d];
+          for (let d = 0; d < dimension; d++) product += qkv[query + d] * qkv[key + d];
           return product / Math.sqrt(dimension);
         });
         const peak = scores.reduce((a, c) => Math.max(a, c));
         const shares = scores.map((score) => Math.exp(score - peak));
         const total = shares.reduce((a, c) => a + c);
-        for (let d = 0; d < dimension; d++) {
-          let sum = 0;
-          for (let j = 0; j < tokens; j++) sum += shares[j] * qkv[at(b, j, 2, h) + d];
-          output[(b * tokens + i) * channels + h * dimension + d] = sum / total;
-        }
+        const sums = new Float64Array(dimension);
+        shares.forEach((share, j) => {
+          const value = at(b, j, 2, h);
+          for (let d = 0; d < dimension; d++) sums[d] += share * qkv[value + d];
+        });
+        output.set(
+          sums.map((sum) => sum / total),
+          (b * tokens + i) * channels + h * dimension,
+        );
       }
     }
   }

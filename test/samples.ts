@@ -9,7 +9,8 @@ export async function setup(): Promise<() => Promise<void>> {
   await writeFile(file, '');
   process.env['STAM_SAMPLES'] = file;
   return async () => {
-    const samples = (await readFile(file, 'utf8')).split('\n').filter(Boolean).sort();
+    const lines = (await readFile(file, 'utf8')).split('\n').filter(Boolean);
+    const samples = [...new Set(lines)].sort(); // an operator may have two files of tests
     await rm(folder, { recursive: true });
     if (samples.length > 0) {
       process.stdout.write(

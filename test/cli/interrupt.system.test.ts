@@ -28,18 +28,7 @@ beforeAll(async () => {
   temporary = at('temporary');
   await mkdir(temporary);
   await promisify(execFile)(process.execPath, [path.join(root, 'build.mjs'), '--if-stale'], { cwd: root });
-  const tools = await findVideoTools();
-  const encode = async (file: string, size: string, seconds: number) => {
-    const input = ['-hide_banner', '-loglevel', 'error', '-f', 'lavfi', '-i', `testsrc2=size=${size}:rate=30`];
-    const encoder = ['-c:v', 'libx264', '-preset', 'ultrafast', '-t', `${seconds}`, `file:${file}`];
-    await promisify(execFile)(tools.ffmpeg.path, [...input, ...encoder]);
-  };
-  await mkdir(at('val/some class'), { recursive: true });
-  await encode(at('long.mp4'), '640x360', 120);
-  await encode(at('val/some class/0.mp4'), '64x48', 8);
-  for (let i = 1; i < 60; i++) await cp(at('val/some class/0.mp4'), at(`val/some class/${i}.mp4`));
   await writeModel();
-  await writeSparse();
 });
 afterAll(async () => {
   process.stdout.write(`ended after SIGINT: ${took.join(', ')}\n`);
@@ -52,6 +41,20 @@ async function writeModel(): Promise<void> {
     return { name, dtype: 'F32' as const, shape, data: () => weights.read(name) };
   });
   await writeSafetensors(await createFileSink(at('model.safetensors')), tensors, weights.metadata);
+}
+
+async function encode(file: string, size: string, seconds: number): Promise<void> {
+  const { ffmpeg } = await findVideoTools();
+  const input = ['-hide_banner', '-loglevel', 'error', '-f', 'lavfi', '-i', `testsrc2=size=${size}:rate=30`];
+  const encoder = ['-c:v', 'libx264', '-preset', 'ultrafast', '-t', `${seconds}`, `file:${file}`];
+  await promisify(execFile)(ffmpeg.path, [...input, ...encoder]);
+}
+
+/** Sixty videos of one class. */
+async function encodeFolder(): Promise<void> {
+  await mkdir(at('val/some class'), { recursive: true });
+  await encode(at('val/some class/0.mp4'), '64x48', 8);
+  for (let i = 1; i < 60; i++) await cp(at('val/some class/0.mp4'), at(`val/some class/${i}.mp4`));
 }
 
 /** A checkpoint of 6 GB that takes no room: 64 tensors of zeros. */
@@ -117,27 +120,63 @@ const stam = path.join(root, 'dist/cli.js');
 const synthetic = ['--weights', 'synthetic:1', '--input', 'synthetic:1'];
 const model = () => ['--model_path', at('model.safetensors'), '--model_name', 'auto', ...adapter];
 
-const commands: [name: string, args: () => string[], ready: RegExp, mayStay: string[]][] = [
-  ['bench, while it loads', () => ['bench', '--models', 'stam_8', ...adapter], /adapter: /, []],
-  ['bench, while it uploads', () => ['bench', '--models', 'stam_8', ...adapter], /loading weights: \d/, []],
+interface Command {
+  readonly args: () => string[];
+  /** What it has said when it is interrupted. */
+  readonly ready: RegExp;
+  readonly makeInput?: () => Promise<void>;
+  /** Files that stay, for the next run to go on from. */
+  readonly mayStay?: readonly string[];
+}
+
+const commands: readonly (readonly [name: string, Command])[] = [
+  ['bench, while it loads', { args: () => ['bench', '--models', 'stam_8', ...adapter], ready: /adapter: / }],
+  [
+    'bench, while it uploads',
+    { args: () => ['bench', '--models', 'stam_8', ...adapter], ready: /loading weights: \d/ },
+  ],
   [
     'run',
-    () => ['run', '--model', 'stam_8', ...synthetic, '--output', at('out.safetensors'), ...adapter],
-    /adapter: /,
-    [],
+    {
+      args: () => ['run', '--model', 'stam_8', ...synthetic, '--output', at('out.safetensors'), ...adapter],
+      ready: /adapter: /,
+    },
   ],
-  ['selftest', () => ['selftest', ...adapter], /adapter: /, []],
-  ['convert', () => ['convert', at('sparse.safetensors'), at('converted.safetensors'), '--dtype', 'f16'], /10 ?%/, []],
-  ['classify', () => ['classify', at('long.mp4'), ...model()], /adapter: /, []],
-  ['infer', () => ['infer', '--val_dir', at('val'), '--out', at('out.jsonl'), ...model()], /1\d ?%/, ['out.jsonl']],
+  ['selftest', { args: () => ['selftest', ...adapter], ready: /adapter: / }],
+  [
+    'convert',
+    {
+      args: () => ['convert', at('sparse.safetensors'), at('converted.safetensors'), '--dtype', 'f16'],
+      ready: /10 ?%/,
+      makeInput: writeSparse,
+    },
+  ],
+  [
+    'classify',
+    {
+      args: () => ['classify', at('long.mp4'), ...model()],
+      ready: /adapter: /,
+      makeInput: () => encode(at('long.mp4'), '640x360', 120),
+    },
+  ],
+  [
+    'infer',
+    {
+      args: () => ['infer', '--val_dir', at('val'), '--out', at('out.jsonl'), ...model()],
+      ready: /1\d ?%/,
+      makeInput: encodeFolder,
+      mayStay: ['out.jsonl'],
+    },
+  ],
 ];
 
-test.each(sampleOf('commands that are interrupted', commands, 1))('%s', async (name, args, ready, mayStay) => {
+test.each(sampleOf('commands that are interrupted', commands, 1))('%s', async (name, command) => {
+  await command.makeInput?.();
   const before = new Set(readdirSync(folder));
-  const { child, said } = await started([stam, ...args()], ready);
+  const { child, said } = await started([stam, ...command.args()], command.ready);
   const code = await interrupt(name, child);
   expect(code, said()).toBe(130);
-  expect(readdirSync(folder).filter((file) => !before.has(file) && !mayStay.includes(file))).toEqual([]);
+  expect(readdirSync(folder).filter((file) => !before.has(file) && !command.mayStay?.includes(file))).toEqual([]);
   expect(readdirSync(temporary)).toEqual([]);
 });
 

@@ -1,3 +1,3 @@
 import { testOperator } from './operator.ts';
 
-testOperator('attention');
+testOperator('attention', ['f32']);

@@ -1,3 +1,3 @@
 import { testOperator } from './operator.ts';
 
-testOperator('linear');
+testOperator('linear', ['f32']);

@@ -4,7 +4,7 @@ import type { Device } from '../../engine/device.ts';
 import type { StorageType } from '../../engine/dtype.ts';
 import type { Kernel } from '../../engine/kernel.ts';
 import { kernelLabel } from '../../engine/kernel.ts';
-import type { OperatorCase } from '../conformance.ts';
+import type { CaseResult, OperatorCase } from '../conformance.ts';
 import { candidatesOf, runCase } from '../conformance.ts';
 import { openTestDevice } from '../device.ts';
 import { noteSample, runsAll } from '../sample.ts';
@@ -14,8 +14,8 @@ import { operatorCases } from './index.ts';
 /** Software adapters compile a large tile of these for minutes: few-registers and matrices test them, in tiles that are small or few. */
 const isTestedElsewhere = (kernel: Kernel) => /^matmul-(outer|halves)$/.test(kernel.name) || multipliesMatrices(kernel);
 
-/** In a sample every case runs in one of its kernels, the one whose turn it is, every other case in f16. */
-export function testOperator(operator: string): void {
+/** In a sample every case runs in one of its kernels, every other case in f16. The storage types may be those of this file alone. */
+export function testOperator(operator: string, storageTypes: readonly StorageType[] = ['f32', 'f16']): void {
   const cases = operatorCases.filter((one) => one.operator === operator);
   let device: Device;
   beforeAll(async () => {
@@ -24,14 +24,12 @@ export function testOperator(operator: string): void {
   afterAll(() => device.dispose());
   if (!runsAll) noteSample(`${operator}: each of ${cases.length} cases in one kernel and one storage type`);
 
-  describe.each(['f32', 'f16'] as const)('every kernel against the reference, %s', (storage) => {
+  describe.each(storageTypes)('every kernel against the reference, %s', (storage) => {
     const own = cases.map((one, index) => ({ one, index })).filter(({ index }) => runsAll || isTurnOf(storage, index));
     test.concurrent.each(own.map(({ one, index }) => [`${one.operator} ${one.name}`, one, index] as const))(
       '%s',
       async (_, one, index) => {
-        const kernels = kernelsOf(device, one, storage);
-        const chosen = runsAll ? kernels : [kernels[Math.floor(index / 2) % kernels.length]];
-        const results = await runCase(device, one, storage, { only: (kernel) => chosen.includes(kernelLabel(kernel)) });
+        const results = await runItsKernels(device, one, storage, Math.floor(index / 2));
         expect(results.length).toBeGreaterThan(0);
         expect(results.filter(({ passed }) => !passed)).toEqual([]);
       },
@@ -41,9 +39,16 @@ export function testOperator(operator: string): void {
 
 const isTurnOf = (storage: StorageType, index: number) => (index % 2 === 0) === (storage === 'f32');
 
-/** Labels of the case's kernels, without those that have tests of their own. */
-export function kernelsOf({ capabilities }: Device, one: OperatorCase, storage: StorageType): string[] {
-  return candidatesOf(one, storage, capabilities)
+/** Runs a case in each of its kernels but those that have tests of their own; in a sample, in the one whose turn it is. */
+export async function runItsKernels(
+  device: Device,
+  one: OperatorCase,
+  storage: StorageType,
+  turn: number,
+): Promise<CaseResult[]> {
+  const kernels = candidatesOf(one, storage, device.capabilities)
     .filter((kernel) => !isTestedElsewhere(kernel))
     .map(kernelLabel);
+  const chosen = runsAll ? kernels : [kernels[turn % kernels.length]];
+  return await runCase(device, one, storage, { only: (kernel) => chosen.includes(kernelLabel(kernel)) });
 }

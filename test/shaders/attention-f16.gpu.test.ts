@@ -1,0 +1,3 @@
+import { testOperator } from './operator.ts';
+
+testOperator('attention', ['f16']);

@@ -1,0 +1,3 @@
+import { testOperator } from './operator.ts';
+
+testOperator('linear', ['f16']);
