@@ -28,8 +28,8 @@ interface Experience {
 }
 
 const experiences: Readonly<Record<'swiftshader' | 'software' | 'gpu', Experience>> = {
-  swiftshader: { share: { stam: 0.1, x3d: 0.055 }, loadMs: 8000, tuneMs: 30_000, gflopsPerUnit: 9 },
-  software: { share: { stam: 0.22, x3d: 0.12 }, loadMs: 15_000, tuneMs: 30_000, gflopsPerUnit: 38 },
+  swiftshader: { share: { stam: 0.23, x3d: 0.2 }, loadMs: 8000, tuneMs: 30_000, gflopsPerUnit: 9 },
+  software: { share: { stam: 0.3, x3d: 0.15 }, loadMs: 25_000, tuneMs: 30_000, gflopsPerUnit: 38 },
   gpu: { share: { stam: 0.25, x3d: 0.05 }, loadMs: 8000, tuneMs: 6500, gflopsPerUnit: 250 },
 };
 
