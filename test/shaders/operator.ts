@@ -29,7 +29,7 @@ export function testOperator(operator: string, storageTypes: readonly StorageTyp
     test.concurrent.each(own.map(({ one, index }) => [`${one.operator} ${one.name}`, one, index] as const))(
       '%s',
       async (_, one, index) => {
-        const results = await runItsKernels(device, one, storage, Math.floor(index / 2));
+        const results = await runItsKernels(device, one, storage, Math.floor(index / 3));
         expect(results.length).toBeGreaterThan(0);
         expect(results.filter(({ passed }) => !passed)).toEqual([]);
       },
