@@ -14,7 +14,10 @@ import { operatorCases } from './index.ts';
 /** Software adapters compile a large tile of these for minutes: few-registers and matrices test them, in tiles that are small or few. */
 const isTestedElsewhere = (kernel: Kernel) => /^matmul-(outer|halves)$/.test(kernel.name) || multipliesMatrices(kernel);
 
-/** In a sample every case runs in one of its kernels, every other case in f16. The storage types may be those of this file alone. */
+/**
+ * In a sample every case runs in one of its kernels, every other case in f16. An operator whose kernels take long to compile has a file for
+ * each storage type, so that two workers share it.
+ */
 export function testOperator(operator: string, storageTypes: readonly StorageType[] = ['f32', 'f16']): void {
   const cases = operatorCases.filter((one) => one.operator === operator);
   let device: Device;
@@ -29,7 +32,8 @@ export function testOperator(operator: string, storageTypes: readonly StorageTyp
     test.concurrent.each(own.map(({ one, index }) => [`${one.operator} ${one.name}`, one, index] as const))(
       '%s',
       async (_, one, index) => {
-        const results = await runItsKernels(device, one, storage, Math.floor(index / 3));
+        const turn = Math.floor(index / 3); // of the steps tried, that at which fewest cases meet kernels of seconds to compile
+        const results = await runItsKernels(device, one, storage, turn);
         expect(results.length).toBeGreaterThan(0);
         expect(results.filter(({ passed }) => !passed)).toEqual([]);
       },
