@@ -10,8 +10,8 @@ import type { Context, Options, Values } from './command.ts';
 import { defineCommand } from './command.ts';
 import type { ComputedClip } from './evaluate.ts';
 import { computeProgress, loadProgress } from './load-progress.ts';
-import { formatTable } from './table.ts';
-import { ffmpegOption, maxPictureBytes, modelPathOption, openVideo } from './video.ts';
+import { formatTable, printable } from './table.ts';
+import { describeComplaint, ffmpegOption, maxPictureBytes, modelPathOption, openVideo } from './video.ts';
 import type { VideoNetwork } from './video-network.ts';
 import { networkNames, openVideoNetwork } from './video-network.ts';
 
@@ -88,7 +88,8 @@ async function classifyOn(device: Device, classification: Classification): Promi
     onNotice: (text) => log(`${path}: ${text}`),
   });
   if ('tooShort' in opened) throw new StamError('bad-video', { where: path, problem: opened.tooShort });
-  const { info, first } = opened;
+  const { info, first, complaint } = opened;
+  if (complaint !== undefined) log(describeComplaint(path, printable(complaint)));
   const clips = network.views > 1 ? opened.clips : opened.clips.slice(0, 1);
   if (clips.length < opened.clips.length) log(`${path}: the first of ${opened.clips.length} clips`);
   const bar = loadProgress(progress);
@@ -114,6 +115,7 @@ async function classifyOn(device: Device, classification: Classification): Promi
       dtype: model.storage,
       adapter: device.capabilities.adapter,
       source: { width, height, fps, frames },
+      ...(complaint === undefined ? {} : { complaint }),
       views: network.views,
       frames: taken,
       topk,

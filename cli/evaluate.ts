@@ -9,6 +9,8 @@ export interface OpenedVideo {
   /** The frames of each clip, by number in the video. */
   readonly clips: readonly (readonly number[])[];
   readonly first: DecodedFrames;
+  /** What the decoder complained of although it gave the frames. */
+  readonly complaint?: string | undefined;
   /** Decodes another of the clips. */
   decode(clip: readonly number[]): Promise<DecodedFrames>;
 }
@@ -27,7 +29,7 @@ export interface ComputedClip {
 
 /** What became of a video: the logits of each clip, or the reason why there are none. */
 export type Outcome =
-  | { readonly clips: readonly ComputedClip[] }
+  | { readonly clips: readonly ComputedClip[]; readonly complaint?: string | undefined }
   | { readonly tooShort: string }
   | { readonly error: StamError };
 
@@ -151,7 +153,10 @@ class Batches {
    * Queues all clips of a video, waiting as long as enough batches are in flight. The outcome inside settles when they have been
    * computed. Rejects when a later clip of the video cannot be decoded.
    */
-  async add(name: string, { clips, first, decode }: OpenedVideo): Promise<{ readonly outcome: Promise<Outcome> }> {
+  async add(
+    name: string,
+    { clips, first, decode, complaint }: OpenedVideo,
+  ): Promise<{ readonly outcome: Promise<Outcome> }> {
     const results: Promise<ComputedClip>[] = [];
     for (const [i, frames] of clips.entries()) {
       const pictures = i === 0 ? first : await decode(frames);
@@ -160,7 +165,7 @@ class Batches {
       if (this.#inFlight.length >= maxInFlight) await this.#inFlight[0];
       this.flush();
     }
-    const outcome = Promise.all(results).then((computed) => ({ clips: computed }));
+    const outcome = Promise.all(results).then((computed) => ({ clips: computed, complaint }));
     outcome.catch(() => undefined); // whoever waits for the outcomes in order comes to it later
     return { outcome };
   }

@@ -1,11 +1,10 @@
 // stam infer: the official infer.py: Prec@1 and Prec@5 over a folder of Kinetics videos.
-import { createHash } from 'node:crypto';
 import fs from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import type { Device } from '../engine/device.ts';
 import { formatAdapter } from '../engine/device.ts';
-import type { Checkpoint } from '../loaders/checkpoint.ts';
+import { version } from '../engine/version.ts';
 import type { ListedVideo, VideoFolder } from '../loaders/video/node-video-folder.ts';
 import { listVideoFolder } from '../loaders/video/node-video-folder.ts';
 import { findVideoTools, type VideoTools } from '../loaders/video/node-video-tools.ts';
@@ -17,6 +16,7 @@ import { defineCommand, UsageError } from './command.ts';
 import type { Outcome, Span } from './evaluate.ts';
 import { evaluate, formatTrace } from './evaluate.ts';
 import { loadProgress } from './load-progress.ts';
+import type { Progress } from './progress.ts';
 import type { ResultsContent, ResultsSink, RunSettings, Summary, VideoResult } from './results-file.ts';
 import {
   createResults,
@@ -27,10 +27,11 @@ import {
   settingsDifference,
   Tally,
 } from './results-file.ts';
+import { hashCheckpoint, hashNames } from './run-identity.ts';
 import type { Shard } from './shard.ts';
 import { parseShard, shardOfJob, wholeDataSet } from './shard.ts';
 import { formatDuration, printable } from './table.ts';
-import { ffmpegOption, maxPictureBytes, modelPathOption, openVideo } from './video.ts';
+import { describeComplaint, ffmpegOption, maxPictureBytes, modelPathOption, openVideo } from './video.ts';
 import type { VideoNetwork } from './video-network.ts';
 import { networkNames, openVideoNetwork } from './video-network.ts';
 
@@ -154,16 +155,29 @@ interface Inference extends Context<Values<typeof options>> {
 }
 
 async function inferOn(device: Device, inference: Inference): Promise<void> {
-  const { values, signal, stdout, log, shard, folder, network } = inference;
+  const { values, signal, stdout, log, progress, shard, folder, tools, network } = inference;
   const { adapter } = device.capabilities;
+  let hashing: Progress | undefined;
+  const weights = await hashCheckpoint(network.checkpoint, {
+    signal,
+    onProgress(done, total) {
+      hashing ??= progress('hashing weights', total, 'bytes');
+      hashing.update(done);
+    },
+  });
+  hashing?.finish();
   const settings: RunSettings = {
+    version,
+    ffmpeg: `${tools.ffmpeg.version}, ffprobe ${tools.ffprobe.version}`,
     model: network.model,
-    weights: nameWeights(network.checkpoint),
+    config: network.config,
+    weights,
+    checkpoint: path.basename(network.checkpoint.name),
     dtype: chooseStorage(values.dtype, device),
     ...network.protocol,
     topk: values.topk,
     videos: folder.videos.length,
-    dataSet: fingerprint(folder),
+    dataSet: hashNames(folder.videos),
     shard: `${shard.index}/${shard.count}`,
     adapter,
   };
@@ -179,6 +193,8 @@ async function inferOn(device: Device, inference: Inference): Promise<void> {
       await compute(device, left, inference, async (result) => {
         const problem = result.tooShort ?? result.error?.message;
         if (problem !== undefined) log(`left out: ${printable(result.video)}: ${printable(problem)}`);
+        if (result.complaint !== undefined)
+          log(describeComplaint(printable(result.video), printable(result.complaint)));
         await sink?.append([result]);
         tally.add(result);
         return tally.summary();
@@ -243,12 +259,6 @@ async function compute(
   }
 }
 
-/** Name and size of a checkpoint: enough to tell two apart in a folder of results. */
-function nameWeights({ name, tensors }: Checkpoint): string {
-  const bytes = [...tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0);
-  return `${path.basename(name)} (${tensors.size} tensors, ${bytes} bytes)`;
-}
-
 function chooseShard(option: string | undefined, log: (line: string) => void): Shard {
   if (option !== undefined) return parseShard(option);
   const job = shardOfJob(process.env);
@@ -266,13 +276,6 @@ function nameClasses({ classes, videos }: VideoFolder, count: number, log: (line
       'as infer.py does it, which for a part of the classes are not the numbers the model was trained with',
   );
   return undefined;
-}
-
-/** One hash of all names, so that results are continued and merged only where every number means the same video. */
-function fingerprint({ videos }: VideoFolder): string {
-  const hash = createHash('sha256');
-  for (const { name } of videos) hash.update(`${name}\0`);
-  return hash.digest('hex').slice(0, 16);
 }
 
 async function resumable(file: string, settings: RunSettings, log: (line: string) => void) {
@@ -309,5 +312,5 @@ function resultOf(
     rank: rankOf(logits, label),
     topk: topPredictions(logits, topk, labels),
   }));
-  return { ...result, clips };
+  return { ...result, clips, ...(outcome.complaint === undefined ? {} : { complaint: outcome.complaint }) };
 }

@@ -24,11 +24,19 @@ export interface ViewSettings {
   readonly crops: number;
 }
 
-/** The first line. Everything but the adapter has to be the same for results to belong together. */
+/** The first line. Everything but the adapter and the checkpoint's name has to be the same for results to belong together. */
 export type RunSettings = (ClipSettings | ViewSettings) & {
+  /** Of this package. */
+  readonly version: string;
+  /** The versions of ffmpeg and ffprobe: other decoders may give other frames. */
+  readonly ffmpeg: string;
   readonly model: string;
-  /** Name and size of the checkpoint. */
+  /** The model's configuration, as JSON with sorted keys. */
+  readonly config: string;
+  /** A hash of the checkpoint's content, or `synthetic:SEED`. */
   readonly weights: string;
+  /** Name of the checkpoint's file, which may differ between runs of one checkpoint. */
+  readonly checkpoint: string;
   readonly dtype: 'f32' | 'f16';
   readonly topk: number;
   /** Of the whole data set: how many, and a hash of all their names. */
@@ -57,6 +65,8 @@ export interface VideoResult {
   readonly clips: readonly ClipResult[];
   readonly tooShort?: string;
   readonly error?: { readonly code: string; readonly message: string };
+  /** What the decoder complained of, of a video that has clips all the same. */
+  readonly complaint?: string;
 }
 
 /** Counts and precision over lines. Precision is in percent, null without any clip. */
@@ -65,6 +75,8 @@ export interface Summary {
   readonly predicted: number;
   readonly tooShort: number;
   readonly failed: number;
+  /** Predicted videos whose decoder complained of damage. */
+  readonly damaged: number;
   readonly clips: number;
   readonly prec1: number | null;
   readonly prec5: number | null;
@@ -75,13 +87,15 @@ export class Tally {
   #videos = 0;
   #tooShort = 0;
   #failed = 0;
+  #damaged = 0;
   #clips = 0;
   #within = { one: 0, five: 0 };
 
-  add({ clips, tooShort, error }: VideoResult): void {
+  add({ clips, tooShort, error, complaint }: VideoResult): void {
     this.#videos++;
     if (tooShort !== undefined) this.#tooShort++;
     if (error) this.#failed++;
+    if (complaint !== undefined) this.#damaged++;
     this.#clips += clips.length;
     this.#within.one += clips.filter(({ rank }) => rank < 1).length;
     this.#within.five += clips.filter(({ rank }) => rank < 5).length;
@@ -94,6 +108,7 @@ export class Tally {
       predicted: this.#videos - this.#tooShort - this.#failed,
       tooShort: this.#tooShort,
       failed: this.#failed,
+      damaged: this.#damaged,
       clips: this.#clips,
       prec1: percent(this.#within.one),
       prec5: percent(this.#within.five),
@@ -108,8 +123,9 @@ export function formatPrecision({ prec1, prec5 }: Summary): string {
 }
 
 /** How many videos, and what became of them. */
-export function formatCounts({ videos, predicted, tooShort, failed }: Summary): string {
-  const counts = [`${predicted} predicted`, `${tooShort} too short`, `${failed} failed`];
+export function formatCounts({ videos, predicted, tooShort, failed, damaged }: Summary): string {
+  const ofDamaged = damaged > 0 ? ` (${damaged} of damaged files)` : '';
+  const counts = [`${predicted} predicted${ofDamaged}`, `${tooShort} too short`, `${failed} failed`];
   return `${videos} ${videos === 1 ? 'video' : 'videos'}: ${counts.join(', ')}`;
 }
 
@@ -169,11 +185,14 @@ function isResult(value: unknown): value is VideoResult {
   return value['clips'].every((clip) => isObject(clip) && Number.isSafeInteger(clip['rank']));
 }
 
-/** Which settings two runs differ in, those of `except` aside: `frameRate: 1.6 and 3.2`. The adapter may always differ. */
+/** What may always differ between runs whose results belong together. */
+const incidental = ['adapter', 'checkpoint'];
+
+/** Which settings two runs differ in, those of `except` aside: `frameRate: 1.6 and 3.2`. */
 export function settingsDifference(a: RunSettings, b: RunSettings, except: readonly string[] = []): string | undefined {
   const [one, other]: Record<string, unknown>[] = [{ ...a }, { ...b }];
   const keys = [...new Set([...Object.keys(one), ...Object.keys(other)])];
-  const differing = keys.filter((key) => key !== 'adapter' && !except.includes(key) && one[key] !== other[key]);
+  const differing = keys.filter((key) => ![...incidental, ...except].includes(key) && one[key] !== other[key]);
   return differing.length > 0 ? differing.map((key) => `${key}: ${one[key]} and ${other[key]}`).join('; ') : undefined;
 }
 

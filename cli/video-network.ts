@@ -21,11 +21,14 @@ import type { ClipModel, ComputedClip } from './evaluate.ts';
 import type { ModelSourceOptions } from './model-source.ts';
 import { openModelSource, openX3dSource } from './model-source.ts';
 import type { ClipSettings, ViewSettings } from './results-file.ts';
+import { sortedJson } from './run-identity.ts';
 
 export interface VideoNetwork {
   /** The published name, or `custom`. */
   readonly model: string;
   readonly checkpoint: Checkpoint;
+  /** The configuration as JSON, its keys sorted. */
+  readonly config: string;
   readonly classes: number;
   /** How videos become frames and clips answers, for a results file. */
   readonly protocol: ClipSettings | ViewSettings;
@@ -105,6 +108,7 @@ async function openStam(source: NetworkSource, asked: AskedFrames): Promise<Vide
   return {
     model: configName(config) ?? 'custom',
     checkpoint,
+    config: sortedJson(config),
     classes: config.classes,
     protocol: { inputSize: config.imageSize, zoom, ...sampling },
     views: 1,
@@ -139,6 +143,7 @@ async function openX3d(source: NetworkSource, asked: AskedFrames): Promise<Video
     return {
       model: x3dName(config) ?? 'custom',
       checkpoint,
+      config: sortedJson(config),
       classes,
       protocol: { inputSize: imageSize, ...rule, crops: cropsPerClip },
       views: x3dViews.clips * cropsPerClip,

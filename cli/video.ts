@@ -44,10 +44,11 @@ export async function openVideo(
   const info = network.overlaps ? inDecodersOrder(probed) : probed;
   const clips = network.choose(info, onNotice);
   if ('tooShort' in clips) return clips;
+  const { complaint } = info;
   const decode = (frames: readonly number[]) => decodeFrames(tools, path, info, frames, { signal });
   const all = [...new Set(clips.flat())].sort((a, b) => a - b);
   if (!network.overlaps || all.length * 3 * info.width * info.height > maxBytesAtOnce) {
-    return { info, clips, decode, first: await decode(clips[0]) };
+    return { info, clips, decode, first: await decode(clips[0]), complaint };
   }
   const pictures = await decode(all);
   const places = new Map(all.map((frame, place) => [frame, place]));
@@ -56,13 +57,18 @@ export async function openVideo(
       pictures,
       clip.map((frame) => places.get(frame) ?? 0),
     );
-  return { info, clips, decode: async (clip) => pick(clip), first: pick(clips[0]) };
+  return { info, clips, decode: async (clip) => pick(clip), first: pick(clips[0]), complaint };
+}
+
+/** A line of the log about a video that its decoder could read only with complaints. */
+export function describeComplaint(video: string, complaint: string): string {
+  return `${video}: the file is damaged or cut off, and what the decoder made of it was used; it said: ${complaint}`;
 }
 
 /** The video as if its frames were numbered as the decoder puts them out, whatever their timestamps say. */
 function inDecodersOrder(info: VideoInfo): VideoInfo {
-  const { timestamps, ...plain } = info;
-  return timestamps ? { ...plain, frames: timestamps.decoded.length } : info;
+  const { times, ...plain } = info;
+  return times ? { ...plain, frames: times.decoded.length } : info;
 }
 
 function pickPictures({ width, height, data }: DecodedFrames, places: readonly number[]): DecodedFrames {

@@ -39,7 +39,8 @@ const keptLines = 2;
 
 /**
  * Runs `program` with `args`, as they are: there is no shell. Settles only when the program is gone.
- * Rejects with the signal's reason once that is aborted, with what `onOutput` threw, and with Node's error when nothing can be started.
+ * Rejects with the signal's reason once that is aborted, with what `onOutput` threw, with bad-video when the system has no room for another program
+ * now, and with Node's error when it cannot be started at all.
  * Throws bad-input for a timeout that no timer can keep.
  */
 export async function runChild(program: string, args: readonly string[], options: ChildOptions): Promise<ChildEnd> {
@@ -70,7 +71,8 @@ export async function runChild(program: string, args: readonly string[], options
   if (children.size === 0) process.on('exit', killAll);
   children.add(child);
 
-  child.stdout.on('data', (chunk: Buffer) => {
+  // without descriptors left there are no pipes: all that is to come is the error
+  child.stdout?.on('data', (chunk: Buffer) => {
     if (failure) return; // read on all the same: a program that cannot write might not end
     try {
       onOutput(chunk);
@@ -80,13 +82,13 @@ export async function runChild(program: string, args: readonly string[], options
     }
   });
   const complaints = new Complaints(options.onComplaint);
-  child.stderr.setEncoding('utf8').on('data', (text: string) => complaints.add(text));
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => complaints.add(text));
 
   try {
     const status = await new Promise<string>((resolve, reject) => {
       child.once('error', (error) => {
         // one that runs reports only that it could not be signalled: its end is still to come
-        if (child.pid === undefined) reject(error);
+        if (child.pid === undefined) reject(startFailure(program, error));
       });
       child.once('close', (code, killedBy) => resolve(killedBy ? `killed by ${killedBy}` : `exit status ${code}`));
     });
@@ -101,6 +103,19 @@ export async function runChild(program: string, args: readonly string[], options
     children.delete(child);
     if (children.size === 0) process.off('exit', killAll);
   }
+}
+
+/** What the system lacks at this moment only: descriptors, processes, memory. The next run may have them. */
+const shortages = ['EMFILE', 'ENFILE', 'EAGAIN', 'ENOMEM'];
+
+function startFailure(program: string, error: NodeJS.ErrnoException): Error {
+  if (!shortages.includes(error.code ?? '')) return error;
+  return new StamError('bad-video', {
+    where: program,
+    problem: `the program cannot be started: ${error.message}`,
+    hint: 'the system is out of open files, processes or memory: raise its limits (ulimit -n, ulimit -u), or run fewer at a time',
+    cause: error,
+  });
 }
 
 /** Lines of stderr as they come, of which the last few are kept. */

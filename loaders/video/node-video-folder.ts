@@ -2,6 +2,7 @@
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { StamError, throwIfAborted } from '../../engine/errors.ts';
+import { notUtf8 } from './node-video-probe.ts';
 
 /** One video of a data set. */
 export interface ListedVideo {
@@ -67,7 +68,8 @@ async function filesBelow(folder: string): Promise<string[]> {
 /** Sub-folders and files, sorted. What a broken link names is a file, as for Python: reading it will fail with its name. */
 async function readFolder(path: string): Promise<{ folders: string[]; files: string[] }> {
   const entries = await readdir(path, { withFileTypes: true }).catch((cause) => {
-    throw new StamError('bad-input', { where: path, problem: `the folder cannot be read: ${cause}`, cause });
+    const hint = path.includes('\uFFFD') ? notUtf8 : undefined;
+    throw new StamError('bad-input', { where: path, problem: `the folder cannot be read: ${cause}`, hint, cause });
   });
   const folders: string[] = [];
   const files: string[] = [];

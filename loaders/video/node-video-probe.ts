@@ -3,9 +3,10 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { StamError } from '../../engine/errors.ts';
-import { type FrameTimestamps, isPlain } from './frame-order.ts';
 import { type ChildEnd, runChild } from './node-child.ts';
 import type { VideoTools } from './node-video-tools.ts';
+import type { PacketTimes, SeekRule, StreamTimes } from './read-video.ts';
+import { buffersFrames } from './read-video.ts';
 
 /** The first video stream of a file, as PyAV would decode it. */
 export interface VideoInfo {
@@ -21,9 +22,9 @@ export interface VideoInfo {
   readonly codec: string;
   /** `packets` when torchvision trusts the container, that is when stream 0's extradata says Lavc; else it decodes everything. */
   readonly countedBy: 'packets' | 'frames';
-  /** Only where timestamps are missing, repeated, or out of the decoder's order, so that an index is no place in its output. */
-  readonly timestamps?: FrameTimestamps;
-  /** What the decoder had to say about a file that it read all the same, for example that it is truncated. */
+  /** What read_video finds frames by; without it, frame i is the i-th that the decoder puts out. */
+  readonly times?: StreamTimes;
+  /** What the decoder complained of in a file that it decoded all the same: damage that it concealed, or that the file is truncated. */
   readonly complaint?: string;
 }
 
@@ -44,15 +45,30 @@ export const defaultMaxPixels = 2 ** 26;
 /** The demuxers that may read a file: no playlists, whose entries are other files, and nothing that takes its input from a device. */
 const containers = 'mov,mp4,avi,matroska,webm,mpegts,mpeg,flv,asf,ogg,nut,m4v,h264,hevc,ivf,gif,yuv4mpegpipe';
 
+/** The same for people. */
+const containerNames =
+  'MP4, MOV, AVI, Matroska, WebM, MPEG-TS, MPEG-PS, FLV, ASF (WMV), Ogg, NUT, IVF, GIF, YUV4MPEG, or raw H.264, HEVC or MPEG-4';
+
 /** PyAV sets genpts, and the timestamps that AVI lacks come from it. */
 const demuxing = ['-fflags', '+genpts'];
 
-/** Arguments that open `file` in either program, the same frames in both: local, bounded, and by no other name than a file's. */
-export function inputArguments(file: string, maxPixels: number): string[] {
+/**
+ * One thread a video: with several, what a decoder conceals of damage can differ from run to run. Several videos are decoded at a time
+ * instead. VP8 alone is decoded on two: on one, its decoder passes over damage that it reports on several, and for which the official
+ * code, with a thread a processor, drops the video.
+ */
+const decoderThreads = (codec: string) =>
+  codec === 'vp8' ? ['-threads', '2', '-thread_type', 'slice'] : ['-threads', '1'];
+
+/**
+ * Arguments that open `file` in either program, the same frames in both: local, bounded, and by no other name than a file's. `codec` is
+ * what ffprobe calls that of its video, where it is known already.
+ */
+export function inputArguments(file: string, maxPixels: number, codec = ''): string[] {
   // for what is decoded before the size is known; lower limits are checked by the caller, who can say so better than a decoder
   const most = `${Math.max(maxPixels, defaultMaxPixels)}`;
   const bounds = ['-protocol_whitelist', 'file,pipe', '-format_whitelist', containers, '-max_pixels', most];
-  return [...bounds, ...demuxing, '-i', `file:${path.resolve(file)}`];
+  return [...bounds, ...demuxing, ...decoderThreads(codec), '-i', `file:${path.resolve(file)}`];
 }
 
 /**
@@ -73,7 +89,7 @@ export async function probeVideo(tools: VideoTools, file: string, options: Probe
     throw refuse('the pictures are too large', `${width}x${height}`, most);
   };
 
-  const streams = await readStreams(tools, file, maxPixels, options);
+  const { format, streams } = await readStreams(tools, file, options);
   const stream = streams.find(({ type }) => type === 'video');
   if (!stream) {
     const others = streams.map(({ type, codec }) => `${type} (${codec})`).join(', ');
@@ -82,26 +98,39 @@ export async function probeVideo(tools: VideoTools, file: string, options: Probe
   checkSize(stream.width, stream.height);
   if (stream.fps === undefined) throw refuse('the video has no frame rate', stream.rate, 'a positive fraction');
 
-  const countedBy = streams.find(({ index }) => index === 0)?.isFromLavc ? 'packets' : 'frames';
-  const { packets, decoded, picture, complaint } = await readFrames(tools, file, maxPixels, options, (now, before) => {
-    if (before.width === now.width && before.height === now.height && before.pixelFormat === now.pixelFormat) return;
-    throw refuse('the pictures change in mid-stream', showPicture(now), `${showPicture(before)} throughout`);
-  });
+  const countedBy = streams.find(({ index }) => index === 0)?.extradata.includes('Lavc') ? 'packets' : 'frames';
+  const { packets, decoded, picture, complaint } = await readFrames(
+    tools,
+    file,
+    stream.codec,
+    options,
+    (now, before) => {
+      if (before.width === now.width && before.height === now.height && before.pixelFormat === now.pixelFormat) return;
+      throw refuse('the pictures change in mid-stream', showPicture(now), `${showPicture(before)} throughout`);
+    },
+  );
   if (!picture) throw refuse(`no frame of it can be decoded${complaint && `: ${complaint}`}`);
   checkSize(picture.width, picture.height);
   const isKnown = (time: number | null): time is number => time !== null;
-  const counted = (countedBy === 'packets' ? packets : decoded).filter(isKnown).sort((a, b) => a - b);
-  if (counted.length === 0) throw refuse('no frame of it has a timestamp');
-  const times = { counted, decoded };
+  const counted = (countedBy === 'packets' ? packets.map(({ pts }) => pts) : decoded)
+    .filter(isKnown)
+    .sort((a, b) => a - b);
+  if (counted.length === 0) throw refuse('no frame of it has a timestamp, so the official code drops it');
   return {
     ...picture,
     fps: stream.fps,
     frames: counted.length,
     codec: stream.codec,
     countedBy,
-    ...(isPlain(times) ? {} : { timestamps: times }),
+    times: { counted, decoded, packets, seek: seekRule(format), buffers: buffersFrames(stream.extradata) },
     ...(complaint ? { complaint } : {}),
   };
+}
+
+/** How libavformat's demuxers seek, by the names that ffprobe gives to formats. */
+function seekRule(format: string): SeekRule {
+  if (/\b(?:mp4|matroska)\b/.test(format)) return 'key-pts';
+  return /^mpeg(?:ts)?$/.test(format) ? 'packet-dts' : 'key-dts';
 }
 
 /** A path in a message. One that would break the line is quoted and escaped. */
@@ -126,13 +155,18 @@ export function tooSlow(file: string, timeoutMs: number): StamError {
   });
 }
 
+/** Node decodes a name's bytes as UTF-8, and puts U+FFFD where they are none. */
+export const notUtf8 =
+  'the name has bytes that are not UTF-8 (shown as \uFFFD), and such a file cannot be named here: rename it';
+
 /** A pipe would keep the decoder waiting for ever, and of an empty file it says nothing useful. */
 async function checkFile(file: string): Promise<void> {
   const where = showPath(file);
   const status = await stat(file).catch((cause: unknown) => {
     const missing = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';
     const reason = missing ? 'no such file or directory' : String(cause);
-    throw new StamError('bad-input', { where, problem: `the file cannot be opened: ${reason}`, cause });
+    const hint = missing && file.includes('\uFFFD') ? notUtf8 : undefined;
+    throw new StamError('bad-input', { where, problem: `the file cannot be opened: ${reason}`, hint, cause });
   });
   if (!status.isFile()) {
     const got = status.isDirectory() ? 'a directory' : 'a device, pipe or socket';
@@ -150,35 +184,45 @@ interface StreamHeader {
   /** avg_frame_rate as ffprobe writes it, and as a double when it is positive. */
   readonly rate: string;
   readonly fps: number | undefined;
-  readonly isFromLavc: boolean;
+  /** What the container holds for the decoder, one character a byte. */
+  readonly extradata: string;
 }
 
+/** What PyAV sees of a transport stream: ffprobe alone looks for later program tables, and then computes other frame rates. */
+const asPyAV = ['-scan_all_pmts', '0'];
+
+/** The streams' headers, and the name of the container's format. */
 async function readStreams(
   tools: VideoTools,
   file: string,
-  maxPixels: number,
   options: ProbeOptions,
-): Promise<StreamHeader[]> {
-  const streams: StreamHeader[] = [];
-  const entries = 'stream=index,codec_type,codec_name,width,height,avg_frame_rate,extradata';
-  const args = ['-show_data', '-show_entries', entries, ...inputArguments(file, maxPixels)];
-  await readSections(tools, file, args, options, ({ name, fields, isFromLavc }) => {
+  more: readonly string[] = [],
+): Promise<{ format: string; streams: readonly StreamHeader[] }> {
+  let format = '';
+  const streams = new Map<number, StreamHeader>();
+  const entries = 'format=format_name:stream=index,codec_type,codec_name,width,height,avg_frame_rate,extradata';
+  const input = inputArguments(file, options.maxPixels ?? defaultMaxPixels);
+  const args = ['-show_data', '-show_entries', entries, ...more, ...input];
+  await readSections(tools, file, args, options, ({ name, fields, extradata }) => {
+    if (name === 'FORMAT') format = fields.get('format_name') ?? '';
     if (name !== 'STREAM') return;
+    const index = Number(fields.get('index'));
     const rate = fields.get('avg_frame_rate') ?? '0/0';
     const [numerator, denominator = 1] = rate.split('/').map(Number);
     const fps = numerator / denominator;
-    streams.push({
-      index: Number(fields.get('index')),
+    streams.set(index, {
+      index,
       type: fields.get('codec_type') ?? 'unknown',
       codec: fields.get('codec_name') ?? 'unknown',
       width: Number(fields.get('width') ?? 0),
       height: Number(fields.get('height') ?? 0),
       rate,
       fps: fps > 0 && Number.isFinite(fps) ? fps : undefined,
-      isFromLavc,
+      extradata,
     });
   });
-  return streams;
+  if (format === 'mpegts' && more.length === 0) return await readStreams(tools, file, options, asPyAV);
+  return { format, streams: [...streams.values()] };
 }
 
 interface Picture {
@@ -193,22 +237,25 @@ const showPicture = ({ width, height, pixelFormat }: Picture) => `${width}x${hei
 async function readFrames(
   tools: VideoTools,
   file: string,
-  maxPixels: number,
+  codec: string,
   options: ProbeOptions,
   compare: (picture: Picture, before: Picture) => void,
 ) {
-  const packets: (number | null)[] = [];
+  const packets: PacketTimes[] = [];
   const decoded: (number | null)[] = [];
   let picture: Picture | undefined;
   // a frame's timestamp is called pkt_pts before version 5
-  const entries = 'packet=pts:frame=pts,pkt_pts,width,height,pix_fmt';
-  const args = ['-select_streams', 'v:0', '-show_entries', entries, ...inputArguments(file, maxPixels)];
+  const entries = 'packet=pts,dts,flags:frame=pts,pkt_pts,width,height,pix_fmt';
+  const input = inputArguments(file, options.maxPixels ?? defaultMaxPixels, codec);
+  const args = ['-select_streams', 'v:0', '-show_entries', entries, ...input];
   const end = await readSections(tools, file, args, options, ({ name, fields }) => {
-    const text = fields.get('pts') ?? fields.get('pkt_pts') ?? 'N/A';
-    const time = text === 'N/A' ? null : Number(text);
-    if (name === 'PACKET') packets.push(time);
+    const time = (text = 'N/A') => (text === 'N/A' ? null : Number(text));
+    const pts = time(fields.get('pts') ?? fields.get('pkt_pts'));
+    if (name === 'PACKET') {
+      packets.push({ pts, dts: time(fields.get('dts')), isKey: fields.get('flags')?.startsWith('K') ?? false });
+    }
     if (name !== 'FRAME') return;
-    decoded.push(time);
+    decoded.push(pts);
     const now = {
       width: Number(fields.get('width')),
       height: Number(fields.get('height')),
@@ -224,9 +271,8 @@ async function readFrames(
 interface Section {
   readonly name: string;
   readonly fields: Map<string, string>;
-  /** Whether the bytes dumped after `extradata=` contain `Lavc`, and the last of them, where that might begin. */
-  isFromLavc: boolean;
-  tail: string;
+  /** The bytes dumped after `extradata=`, one character a byte. */
+  extradata: string;
 }
 
 /** Longest line that is looked at; ffprobe's own are far shorter for the entries that are asked for here. */
@@ -244,7 +290,7 @@ async function readSections(
   const readLine = (line: string) => {
     const begin = /^\[(\w+)\]$/.exec(line);
     if (begin) {
-      open.push({ name: begin[1], fields: new Map(), isFromLavc: false, tail: '' });
+      open.push({ name: begin[1], fields: new Map(), extradata: '' });
       return;
     }
     const section = open.at(-1);
@@ -256,9 +302,7 @@ async function readSections(
     }
     const bytes = /^[0-9a-f]{8}: ((?:[0-9a-f]{2,4} ){1,8})/.exec(line);
     if (bytes) {
-      const text = section.tail + Buffer.from(bytes[1].replaceAll(' ', ''), 'hex').toString('latin1');
-      section.isFromLavc ||= text.includes('Lavc');
-      section.tail = text.slice(-3);
+      section.extradata += Buffer.from(bytes[1].replaceAll(' ', ''), 'hex').toString('latin1');
       return;
     }
     const equals = line.indexOf('=');
@@ -278,8 +322,18 @@ async function readSections(
   });
   if (end.timedOut) throw tooSlow(file, timeoutMs);
   if (!end.ok) {
-    const problem = `it cannot be read as a video: ${reasonOf(end, file)}`;
-    throw new StamError('bad-video', { where: showPath(file), problem });
+    const where = showPath(file);
+    const other = /\[([^\]]+)\] Format not on whitelist/.exec(end.complaint)?.[1];
+    if (other === undefined) {
+      throw new StamError('bad-video', { where, problem: `it cannot be read as a video: ${reasonOf(end, file)}` });
+    }
+    throw new StamError('bad-video', {
+      where,
+      problem: 'its container is none of those that are read here, whatever its name ends in',
+      got: other,
+      expected: containerNames,
+      hint: 'put its video into one of them, without loss: ffmpeg -i IN -c copy OUT.mkv',
+    });
   }
   return end;
 }

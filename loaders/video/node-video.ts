@@ -1,10 +1,10 @@
 // Frames of a video file in Node, with the bytes that PyAV's to_rgb gave the official infer.py: ffmpeg decodes, and hands over the frames
 // that were asked for and no others.
 import { StamError } from '../../engine/errors.ts';
-import { decodedPlaces } from './frame-order.ts';
 import { type ChildEnd, runChild } from './node-child.ts';
 import { defaultTimeoutMs, inputArguments, reasonOf, showPath, tooSlow, type VideoInfo } from './node-video-probe.ts';
 import type { VideoTools } from './node-video-tools.ts';
+import { findFrames } from './read-video.ts';
 
 export { type ProbeOptions, probeVideo, type VideoInfo } from './node-video-probe.ts';
 
@@ -64,7 +64,15 @@ export async function decodeFrames(
     });
   }
 
-  const places = video.timestamps ? decodedPlaces(indices, video.timestamps) : indices;
+  const found = video.times ? findFrames(indices, video.times) : { places: indices };
+  if ('failure' in found) {
+    throw new StamError('bad-video', {
+      where,
+      problem: `the official code fails on it: ${found.failure}`,
+      hint: 'copying its stream into another container may mend its timestamps: ffmpeg -i IN -c copy OUT.mp4',
+    });
+  }
+  const { places } = found;
   const wanted = [...new Set(places)].sort((a, b) => a - b);
   const decoded = new Uint8Array(wanted.length * frameBytes);
   let filled = 0;
@@ -99,6 +107,7 @@ export async function decodeFrames(
       problem,
       got: isShort ? `${filled / frameBytes} frames` : undefined,
       expected: isShort ? `${wanted.length}, the last of them frame ${wanted.at(-1)}` : undefined,
+      hint: refused === '' ? undefined : 'the official code drops such a video or fails on it',
     });
   }
   return { width, height, data: arrange(decoded, frameBytes, wanted, places) };
@@ -129,8 +138,8 @@ function decodeArguments(tools: VideoTools, file: string, video: VideoInfo, want
   // torchvision decodes everything to count frames, and drops the video on an error anywhere, unless it counts packets
   const stop = video.countedBy === 'packets' ? ['-frames:v', `${wanted.length}`] : [];
   return [
-    ...['-nostdin', '-hide_banner', '-loglevel', 'error', '-noautorotate'],
-    ...inputArguments(file, video.width * video.height),
+    ...['-nostdin', '-hide_banner', '-loglevel', 'error', '-noautorotate', '-filter_threads', '1'],
+    ...inputArguments(file, video.width * video.height, video.codec),
     ...['-map', '0:v:0', '-an', '-sn', '-dn', '-vf', `select=${select},${scale},format=rgb24`],
     ...[...tools.passthrough, ...stop, '-f', 'rawvideo', 'pipe:1'],
   ];

@@ -4,12 +4,23 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { merge } from '../../cli/merge.ts';
 import type { RunSettings, VideoResult } from '../../cli/results-file.ts';
-import { createResults, readResults, resumeResults, settingsDifference, Tally } from '../../cli/results-file.ts';
+import {
+  createResults,
+  formatCounts,
+  readResults,
+  resumeResults,
+  settingsDifference,
+  Tally,
+} from '../../cli/results-file.ts';
 import { call } from './call.ts';
 
 const settings: RunSettings = {
+  version: '1.0.0',
+  ffmpeg: '5.1',
   model: 'stam_16',
-  weights: 'stam_16.pth',
+  config: '{}',
+  weights: 'sha256:01',
+  checkpoint: 'stam_16.pth',
   dtype: 'f32',
   inputSize: 224,
   zoom: 0.875,
@@ -95,13 +106,16 @@ describe('a results file', () => {
 });
 
 describe('settings', () => {
-  test('differ in anything but the adapter', () => {
-    const other = { ...settings, adapter: { ...settings.adapter, device: 'another' } };
+  test("differ in anything but the adapter and the checkpoint's name", () => {
+    const other = { ...settings, adapter: { ...settings.adapter, device: 'another' }, checkpoint: 'copy.pth' };
     expect(settingsDifference(settings, other)).toBeUndefined();
     expect(settingsDifference(settings, { ...other, frameRate: 3.2, topk: 1 })).toBe(
       'frameRate: 1.6 and 3.2; topk: 5 and 1',
     );
     expect(settingsDifference(settings, { ...other, shard: '1/2' }, ['shard'])).toBeUndefined();
+    for (const key of ['version', 'ffmpeg', 'config', 'weights'] as const) {
+      expect(settingsDifference(settings, { ...other, [key]: 'another' })).toBe(`${key}: ${settings[key]} and another`);
+    }
   });
 });
 
@@ -110,15 +124,18 @@ describe('a tally', () => {
     const tally = new Tally();
     expect(tally.summary()).toMatchObject({ videos: 0, prec1: null, prec5: null });
     for (const one of results) tally.add(one);
+    tally.add({ ...result(5, 5), complaint: '[h264] error while decoding MB 4 10' });
     expect(tally.summary()).toEqual({
-      videos: 5,
-      predicted: 3,
+      videos: 6,
+      predicted: 4,
       tooShort: 1,
       failed: 1,
-      clips: 3,
-      prec1: 100 / 3,
-      prec5: 200 / 3,
+      damaged: 1,
+      clips: 4,
+      prec1: 25,
+      prec5: 50,
     });
+    expect(formatCounts(tally.summary())).toBe('6 videos: 4 predicted (1 of damaged files), 1 too short, 1 failed');
   });
 });
 

@@ -27,6 +27,18 @@ function stubbornChild(options: Partial<ChildOptions> = {}) {
   return { end, started };
 }
 
+/** The module for a process of its own: as TypeScript it could not be imported there. */
+async function bundled(): Promise<string> {
+  const { outputFiles } = await build({
+    entryPoints: [fileURLToPath(new URL('../../../loaders/video/node-child.ts', import.meta.url))],
+    bundle: true,
+    write: false,
+    platform: 'node',
+    format: 'cjs',
+  });
+  return outputFiles[0].text;
+}
+
 const isAlive = (pid: number) => {
   try {
     return process.kill(pid, 0);
@@ -36,6 +48,19 @@ const isAlive = (pid: number) => {
 };
 
 describe('a run', () => {
+  test('that finds no file descriptor left fails by itself, with a hint', async () => {
+    const script = `${await bundled()}
+      const fs = require('node:fs');
+      try { for (;;) fs.openSync('/dev/null'); } catch {}
+      module.exports.runChild(process.execPath, ['-v'], { timeoutMs: 60000, onOutput() {} })
+        .then(() => console.log('it ran'), ({ code, message }) => console.log(code, message));`;
+    const chunks: Uint8Array[] = [];
+    const limited = ['-c', 'ulimit -n 64; exec "$0" -e "$1"', process.execPath, script];
+    const end = await runChild('sh', limited, { timeoutMs: 60_000, onOutput: (chunk) => chunks.push(chunk) });
+    expect(end).toMatchObject({ ok: true, complaint: '' });
+    expect(Buffer.concat(chunks).toString()).toMatch(/^bad-video .*cannot be started: spawn .* EMFILE; .*ulimit -n/);
+  });
+
   test('hands over what the program writes', async () => {
     const { end, output } = runScript(`process.stdout.write('x'.repeat(1e6))`);
     expect(await end).toEqual({ ok: true, timedOut: false, status: 'exit status 0', complaint: '' });
@@ -145,15 +170,8 @@ describe('no process is left', () => {
   });
 
   test('after the process that started it', async () => {
-    // in a process of its own: it imports the module as TypeScript, which only a bundler's output lets Node do
-    const { outputFiles } = await build({
-      entryPoints: [fileURLToPath(new URL('../../../loaders/video/node-child.ts', import.meta.url))],
-      bundle: true,
-      write: false,
-      platform: 'node',
-      format: 'cjs',
-    });
-    const script = `${outputFiles[0].text}
+    const module = await bundled();
+    const script = `${module}
       const onOutput = (chunk) => { process.stdout.write(chunk); process.exit(0); };
       module.exports.runChild(process.execPath, ['-e', ${JSON.stringify(stubborn)}], { timeoutMs: 60000, onOutput });`;
     const { end, output } = runScript(script);

@@ -96,13 +96,13 @@ describe.each(tools)('%s: what a video is', (_, programs) => {
   ])('%s', async (name, expected) => {
     const video = await probeVideo(programs, inFolder(name));
     expect(video).toMatchObject(expected);
-    expect(video).not.toHaveProperty('timestamps');
     expect(video).not.toHaveProperty('complaint');
   });
 });
 
 describe.each(tools)('%s: which frames come', (_, programs) => {
-  test.each(Object.keys(recipes))('%s', async (name) => {
+  // what read_video makes of timestamps out of order is compared with itself, in official-videos.system.test.ts
+  test.each(Object.keys(recipes).filter((name) => name !== 'h264.avi'))('%s', async (name) => {
     const video = await probeVideo(programs, inFolder(name));
     const indices = everyThird(video);
     const { width, height, data } = await decodeFrames(programs, inFolder(name), video, indices);
@@ -120,7 +120,7 @@ describe.each(tools)('%s: which frames come', (_, programs) => {
   test('the decoder tells when timestamps are of no use', async () => {
     const video = await probeVideo(programs, inFolder('h264.avi'));
     expect(video).toMatchObject({ frames: 50, countedBy: 'frames' });
-    expect(video.timestamps?.decoded.slice(0, 3)).not.toEqual(video.timestamps?.counted.slice(0, 3));
+    expect(video.times?.decoded.slice(0, 3)).not.toEqual(video.times?.counted.slice(0, 3));
   });
 
   test('indices that repeat', async () => {
