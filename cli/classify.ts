@@ -103,7 +103,7 @@ async function classifyOn(device: Device, classification: Classification): Promi
       const pictures = i === 0 ? first : await opened.decode(frames);
       const onProgress = (done: number, total: number) => computing.update(i * total + done, clips.length * total);
       const outputs = await model.run([pictures], { signal, onProgress });
-      computed.push({ frames, logits: outputs.get('logits') ?? new Float32Array() });
+      computed.push({ frames: pictures.places, logits: outputs.get('logits') ?? new Float32Array() });
     }
     computing.finish();
     const [{ frames: taken, logits }] = network.answers(computed);

@@ -4,15 +4,20 @@ import type { Outputs } from '../engine/read-back.ts';
 import { prefetch } from '../loaders/video/prefetch.ts';
 import type { DecodedFrames } from '../model/preprocess.ts';
 
+/** The frames of a clip, and which of the decoder's they are. */
+export interface DecodedClip extends DecodedFrames {
+  readonly places: readonly number[];
+}
+
 /** A video of which the first clip is decoded. */
 export interface OpenedVideo {
   /** The frames of each clip, by number in the video. */
   readonly clips: readonly (readonly number[])[];
-  readonly first: DecodedFrames;
+  readonly first: DecodedClip;
   /** What the decoder complained of although it gave the frames. */
   readonly complaint?: string | undefined;
   /** Decodes another of the clips. */
-  decode(clip: readonly number[]): Promise<DecodedFrames>;
+  decode(clip: readonly number[]): Promise<DecodedClip>;
 }
 
 /** A network that takes decoded clips. */
@@ -22,6 +27,7 @@ export interface ClipModel {
 }
 
 export interface ComputedClip {
+  /** Which of the frames that the decoder puts out were taken. */
   readonly frames: readonly number[];
   /** Of each view of the clip, [views, classes]. */
   readonly logits: Float32Array;
@@ -160,7 +166,7 @@ class Batches {
     const results: Promise<ComputedClip>[] = [];
     for (const [i, frames] of clips.entries()) {
       const pictures = i === 0 ? first : await decode(frames);
-      results.push(this.#queue(name, pictures).then((logits) => ({ frames, logits })));
+      results.push(this.#queue(name, pictures).then((logits) => ({ frames: pictures.places, logits })));
       if (this.#waiting.length < this.#options.batch) continue;
       if (this.#inFlight.length >= maxInFlight) await this.#inFlight[0];
       this.flush();

@@ -49,7 +49,7 @@ export type RunSettings = (ClipSettings | ViewSettings) & {
 
 /** What one clip of a video got, or all clips together where they make one answer. */
 export interface ClipResult {
-  /** The frames taken, by number in the video; those of several clips one clip after another. */
+  /** The frames taken, counted as the decoder puts them out; those of several clips one clip after another. */
   readonly frames: readonly number[];
   /** How many classes the model holds more probable than the right one: Prec@k counts the ranks below k. */
   readonly rank: number;

@@ -2,8 +2,7 @@
 import type { Device } from '../engine/device.ts';
 import { decodeFrames, probeVideo, type VideoInfo } from '../loaders/video/node-video.ts';
 import type { VideoTools } from '../loaders/video/node-video-tools.ts';
-import type { DecodedFrames } from '../model/preprocess.ts';
-import type { OpenedVideo } from './evaluate.ts';
+import type { DecodedClip, OpenedVideo } from './evaluate.ts';
 import type { VideoNetwork } from './video-network.ts';
 
 export const modelPathOption = {
@@ -71,11 +70,12 @@ function inDecodersOrder(info: VideoInfo): VideoInfo {
   return times ? { ...plain, frames: times.decoded.length } : info;
 }
 
-function pickPictures({ width, height, data }: DecodedFrames, places: readonly number[]): DecodedFrames {
+/** Some of the frames of `decoded`, by their positions there. */
+function pickPictures({ width, height, data, places }: DecodedClip, positions: readonly number[]): DecodedClip {
   const bytes = 3 * width * height;
-  const picked = new Uint8Array(places.length * bytes);
-  for (const [i, place] of places.entries()) picked.set(data.subarray(place * bytes, (place + 1) * bytes), i * bytes);
-  return { width, height, data: picked };
+  const picked = new Uint8Array(positions.length * bytes);
+  for (const [i, at] of positions.entries()) picked.set(data.subarray(at * bytes, (at + 1) * bytes), i * bytes);
+  return { width, height, data: picked, places: positions.map((at) => places[at]) };
 }
 
 /** The largest picture that goes to the GPU as it is. */

@@ -14,6 +14,8 @@ export interface DecodedFrames {
   readonly height: number;
   /** [F, H, W, 3], without padding between rows. */
   readonly data: Uint8Array<ArrayBuffer>;
+  /** Which of the frames that the decoder puts out each one is, [F], counted from 0. */
+  readonly places: readonly number[];
 }
 
 export interface DecodeOptions {
@@ -110,7 +112,7 @@ export async function decodeFrames(
       hint: refused === '' ? undefined : 'the official code drops such a video or fails on it',
     });
   }
-  return { width, height, data: arrange(decoded, frameBytes, wanted, places) };
+  return { width, height, data: arrange(decoded, frameBytes, wanted, places), places };
 }
 
 function checkIndices(file: string, video: VideoInfo, indices: readonly number[]): void {

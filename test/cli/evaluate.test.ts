@@ -1,6 +1,6 @@
 // Many videos through a model that computes nothing: order, batches, failures, and how much is in memory at a time.
 import { describe, expect, test } from 'vitest';
-import type { OpenedVideo, Outcome, Span } from '../../cli/evaluate.ts';
+import type { DecodedClip, OpenedVideo, Outcome, Span } from '../../cli/evaluate.ts';
 import { evaluate, formatTrace } from '../../cli/evaluate.ts';
 import { StamError } from '../../engine/errors.ts';
 import type { DecodedFrames } from '../../model/preprocess.ts';
@@ -12,7 +12,12 @@ interface Video {
   readonly clips: readonly number[];
 }
 
-const pictures = (value: number): DecodedFrames => ({ width: 1, height: 1, data: Uint8Array.of(value, value, value) });
+const pictures = (value: number): DecodedClip => ({
+  width: 1,
+  height: 1,
+  data: Uint8Array.of(value, value, value),
+  places: [100 + value],
+});
 
 /** Two classes; the logits of a clip are its first byte and the number of the run. */
 function fakeModel(onRun: (values: readonly number[], run: number) => Promise<void> | void = () => undefined) {
@@ -62,6 +67,8 @@ test('every video gets the logits of its own clips, in order, and the last batch
     [3, 4],
     [5, 5],
   ]);
+  const [, last] = told[4];
+  expect('clips' in last && last.clips.map(({ frames }) => frames)).toEqual([[105]]); // where the decoder had them
   expect(told.map(([name, outcome]) => [name, clipsOf(outcome)])).toEqual([
     ['a', [[1, 0]]],
     ['short', { tooShort: 'too short' }],

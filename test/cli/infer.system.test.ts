@@ -19,6 +19,7 @@ import { cropAxes } from '../../model/preprocess.ts';
 import { StamModel } from '../../model/stam-model.ts';
 import { weightShapes } from '../../model/weights.ts';
 import { openTestDevice } from '../device.ts';
+import { makeOfficialVideo } from '../loaders/video/official-videos.ts';
 import * as reference from '../reference.ts';
 import { longTest, sampleOf } from '../sample.ts';
 import { call } from './call.ts';
@@ -316,6 +317,31 @@ describe('infer refuses', () => {
     expect(other).toMatchObject({ code: 2, stderr: expect.stringMatching(/of another run; got topk: 5 and 1/) });
     expect(await readFile(out, 'utf8')).toBe(before);
   });
+});
+
+test('a damaged file is predicted, the same each time, and what its decoder said is told by infer and classify', async () => {
+  const damaged = path.join(folder, 'damaged');
+  await mkdir(path.join(damaged, 'only'), { recursive: true });
+  const video = makeOfficialVideo(path.join(damaged, 'only'), '40-bits-h264-b0.mp4');
+  await rm(path.join(damaged, 'only', 'h264-b0.mp4'));
+  const out = path.join(folder, 'damaged.jsonl');
+  const run = await call([infer], command(16, '--out', out, '--val_dir', damaged));
+  expect(run).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/^1 video: 1 predicted \(1 of damaged files\), 0/),
+  });
+  const [line] = (await readResults(out))?.results ?? [];
+  expect(line.complaint).toMatch(/^\[h264\] /);
+  expect(run.stderr).toContain(
+    `the file is damaged or cut off, and what the decoder made of it was used; it said: ${line.complaint}`,
+  );
+  const reports = [1, 2].map(() =>
+    call([classify], ['classify', video, '--model_path', modelPath(16), ...adapter, '--json']),
+  );
+  const [report, again] = (await Promise.all(reports)).map(({ stdout }) => JSON.parse(stdout));
+  expect(report.complaint).toBe(line.complaint);
+  expect(again.logits).toEqual(report.logits);
+  expect(report.topk[0].score).toBe(line.clips[0].topk[0].score);
 });
 
 describe('classify', () => {

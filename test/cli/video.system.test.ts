@@ -51,7 +51,7 @@ describe.each([
     for (const clip of clips) {
       const wanted = clip.map((frame) => all.subarray(frame * frameBytes, (frame + 1) * frameBytes));
       const { data, ...size } = await opened.decode(clip);
-      expect(size).toEqual({ width: 64, height: 48 });
+      expect(size).toEqual({ width: 64, height: 48, places: clip });
       expect(Buffer.compare(Buffer.from(data), Buffer.concat(wanted)), `frames ${clip}`).toBe(0);
     }
     expect(opened.first).toEqual(await opened.decode(clips[0]));
