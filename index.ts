@@ -60,8 +60,18 @@ export { openSafetensors } from './loaders/safetensors.ts';
 export type { ByteSource } from './loaders/source.ts';
 export { blobSource, bufferSource } from './loaders/source.ts';
 export { openSynthetic } from './loaders/synthetic.ts';
+export type {
+  Clip,
+  ClipProgress,
+  ClipSource,
+  FrameChoice,
+  PacketSink,
+  ReadClipOptions,
+  VideoPacket,
+} from './loaders/video/clip.ts';
 export type { ClipRule } from './loaders/video/frame-choice.ts';
 export { chooseClips, leastFrames } from './loaders/video/frame-choice.ts';
+export { readClip } from './loaders/video/read-clip.ts';
 export type { StamConfig } from './model/config.ts';
 export { configs } from './model/config.ts';
 export { kinetics400 } from './model/labels.ts';

@@ -4,7 +4,7 @@ import type { StorageType } from '../engine/dtype.ts';
 import { StamError } from '../engine/errors.ts';
 import type { RunOptions } from '../engine/program.ts';
 import type { Checkpoint } from '../loaders/checkpoint.ts';
-import { chooseClips, leastFrames } from '../loaders/video/frame-choice.ts';
+import { chooseClips, tooShort } from '../loaders/video/frame-choice.ts';
 import type { VideoInfo } from '../loaders/video/node-video.ts';
 import { chooseViews, clipLength } from '../loaders/video/view-choice.ts';
 import type { StamConfig } from '../model/config.ts';
@@ -116,7 +116,9 @@ async function openStam(source: NetworkSource, asked: AskedFrames): Promise<Vide
     overlaps: false,
     choose(info) {
       const clips = chooseClips(info.frames, info.fps, sampling);
-      return clips.length > 0 ? clips : { tooShort: tooShort(info, sampling) };
+      if (clips.length > 0) return clips;
+      const { problem, got, expected } = tooShort(info.frames, info.fps, sampling);
+      return { tooShort: `${problem}; got ${got}, expected ${expected}` };
     },
     load: (device, { clips, ...options }) =>
       StamModel.load(device, config, checkpoint, { ...options, videos: clips, zoom }),
@@ -187,11 +189,6 @@ function chooseSampling(config: StamConfig, asked: AskedFrames, log: (line: stri
 
 function keep(option: string, given: number | undefined, kept: number, log: (line: string) => void): void {
   if (given !== undefined && given !== kept) log(`--${option} ${given} has no effect: the model takes ${kept}`);
-}
-
-function tooShort({ frames, fps }: VideoInfo, sampling: Sampling): string {
-  const got = `${frames} frames at ${Number(fps.toFixed(3))} fps`;
-  return `too short for a clip of ${sampling.framesPerClip} frames; got ${got}, expected at least ${leastFrames(fps, sampling)}`;
 }
 
 /** Throws bad-input for an option that asks for other frames than the model takes. */

@@ -61,6 +61,15 @@ export function leastFrames(fps: number, rule: Pick<ClipRule, 'framesPerClip' | 
   return least;
 }
 
+/** What to say of a video that has no clip: parts of a StamError's message. */
+export function tooShort(frameCount: number, fps: number, rule: ClipRule) {
+  return {
+    problem: `too short for a clip of ${rule.framesPerClip} frames`,
+    got: `${frameCount} frames at ${Number(fps.toFixed(3))} fps`,
+    expected: `at least ${leastFrames(fps, rule)}`,
+  };
+}
+
 /** The resampled video: how many frames it has, and which frame of the original each is. */
 function resampling(frameCount: number, fps: number, frameRate: number) {
   const step = fps / frameRate;

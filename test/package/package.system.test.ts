@@ -21,7 +21,7 @@ import type {} from './app/page.ts';
 import type { Scratch } from './scratch.ts';
 import { createScratch, documentedFiles, root, run } from './scratch.ts';
 
-const maxBundleBytes = 60_000;
+const maxBundleBytes = 61_000;
 
 /** In kB, of the app: the demuxer alone is past the limit at which Vite warns. */
 const chunkSizeWarningLimit = 1500;
