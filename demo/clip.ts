@@ -1,18 +1,15 @@
 // From a file to the F pictures that the model is to see, by the best way that this browser has.
-import type { StamConfig } from '../index.ts';
-import type { OwnFrame } from './decode.ts';
-import { decodeFrames } from './decode.ts';
+import type { Clip, Sampling } from '../index.ts';
+import { readClip, StamError } from '../index.ts';
 import type { FrameChoice } from './frame-choice.ts';
-import { chooseFrames, chooseTimes } from './frame-choice.ts';
-import type { SeekableVideo } from './seek.ts';
+import { chooseTimes, spreadFrames, TooShort } from './frame-choice.ts';
 import { openSeekable } from './seek.ts';
-import type { VideoFile } from './video-file.ts';
 import { openVideoFile } from './video-file.ts';
 
-export interface Clip {
+export interface Pictures {
   readonly choice: FrameChoice;
   /** F of them. */
-  readonly pictures: readonly OwnFrame[];
+  readonly pictures: Clip['frames'];
   /** What the visitor should know of how they came about. */
   readonly remarks: readonly string[];
   /** Milliseconds for the container, and for the frames. */
@@ -21,86 +18,107 @@ export interface Clip {
   close(): void;
 }
 
-export interface ClipOptions {
+export interface PictureOptions {
   /** F frames over the whole video in place of the official sampling. */
   readonly spread: boolean;
   readonly signal: AbortSignal;
   /** Called once the frames are chosen, and then for each as it comes. */
   readonly onChoice: (choice: FrameChoice) => void;
-  readonly onPicture: (picture: OwnFrame, place: number) => void;
+  readonly onPicture: (picture: Clip['frames'][number], place: number) => void;
 }
 
 /** Reads the model's frames. Throws TooShort, or bad-video when no way leads to the frames; closes everything when it fails. */
-export async function readClip(file: File, config: StamConfig, options: ClipOptions): Promise<Clip> {
-  const { spread, signal, onChoice, onPicture } = options;
+export async function readPictures(file: File, sampling: Sampling, options: PictureOptions): Promise<Pictures> {
+  const { spread, signal } = options;
   const begin = performance.now();
-  const opened = await open(file, signal);
-  const pictures: OwnFrame[] = [];
-  const close = () => {
-    for (const picture of pictures) picture.close();
+  let read = begin;
+  let choice: FrameChoice | undefined;
+  const onChoice = (chosen: FrameChoice) => {
+    read = performance.now();
+    choice = chosen;
+    options.onChoice(chosen);
   };
+  const answer = (pictures: Pictures['pictures'], chosen: FrameChoice, remarks: readonly string[]): Pictures => ({
+    choice: chosen,
+    pictures,
+    remarks: spread ? [...remarks, 'The frames are spread over the video: not the official sampling.'] : remarks,
+    readMs: read - begin,
+    decodeMs: performance.now() - read,
+    close: () => closeAll(pictures),
+  });
+  let refusal: unknown;
   try {
-    const { choice, frames, remarks } = await chooseWay(opened, file, config, { spread, signal });
-    const read = performance.now();
-    onChoice(choice);
-    for await (const picture of frames) {
-      onPicture(picture, pictures.length);
-      pictures.push(picture);
-    }
-    const asIs = pictures.every((picture) => 'displayWidth' in picture);
-    if (!asIs) remarks.push('Colours are as the browser converts them, not as the official pipeline does.');
-    if (!choice.official && spread) remarks.push('The frames are spread over the video: not the official sampling.');
-    return { choice, pictures, remarks, readMs: read - begin, decodeMs: performance.now() - read, close };
+    const clip = await decode(file, sampling, { ...options, onChoice });
+    return answer(clip.frames, clip, remarksOn(clip, spread));
   } catch (error) {
-    close();
-    throw error;
-  } finally {
-    opened.video?.close();
-    opened.player?.close();
-  }
-}
-
-/** What could be opened, and why not more. */
-interface Opened {
-  readonly video?: VideoFile;
-  player?: SeekableVideo;
-  readonly refusal?: unknown;
-}
-
-async function open(file: File, signal: AbortSignal): Promise<Opened> {
-  try {
-    return { video: await openVideoFile(file, signal) };
-  } catch (refusal) {
     signal.throwIfAborted();
-    return { refusal };
+    if (!(error instanceof NoWay)) throw error;
+    refusal = error.cause;
   }
-}
-
-async function chooseWay(
-  opened: Opened,
-  file: File,
-  config: StamConfig,
-  { spread, signal }: { spread: boolean; signal: AbortSignal },
-): Promise<{ choice: FrameChoice; frames: AsyncIterable<OwnFrame>; remarks: string[] }> {
-  const { video, refusal } = opened;
-  if (video) {
-    const choice = chooseFrames(video, config, spread);
-    if (await video.track.canDecode()) {
-      return { choice, frames: decodeFrames(video, choice.times, signal), remarks: [] };
-    }
-    opened.player = await openSeekable(file, signal);
-    const reason =
-      typeof VideoDecoder === 'undefined' ? 'This browser has no WebCodecs' : `WebCodecs has no ${video.codec}`;
-    const remarks = [`${reason}: the frames come from a <video> element, each at its time, and may be off by one.`];
-    return { choice, frames: opened.player.frames(choice.times, signal), remarks };
-  }
-  opened.player = await openSeekable(file, signal).catch((error: unknown) => {
+  const player = await openSeekable(file, signal).catch((error: unknown) => {
     signal.throwIfAborted();
     throw refusal ?? error; // the demuxer says more than a <video> does
   });
-  const choice = chooseTimes(opened.player.duration, config, spread);
-  const remarks = [
-    'The frames of this kind of file cannot be counted: they are taken from a <video> element by the clock.',
-  ];
-  return { choice, frames: opened.player.frames(choice.times, signal), remarks };
+  const pictures: ImageBitmap[] = [];
+  try {
+    const remark = choice
+      ? `The frames come from a <video> element, each at its time, and may be off by one: ${messageOf(refusal)}.`
+      : 'The frames of this kind of file cannot be counted: they are taken from a <video> element by the clock.';
+    const chosen = choice ?? chooseTimes(player.duration, sampling, spread);
+    if (!choice) onChoice(chosen);
+    for await (const picture of player.frames(chosen.times, signal)) {
+      options.onPicture(picture, pictures.length);
+      pictures.push(picture);
+    }
+    return answer(pictures, chosen, [remark, browserColors]);
+  } catch (error) {
+    closeAll(pictures);
+    throw error;
+  } finally {
+    player.close();
+  }
+}
+
+/** The file cannot be read, or its codec not be decoded, which `cause` says; a <video> element may still play it. */
+class NoWay extends Error {}
+
+/** The frames by Mediabunny and WebCodecs. Throws NoWay, or TooShort. */
+async function decode(file: File, sampling: Sampling, options: PictureOptions): Promise<Clip> {
+  const { spread, signal, onChoice, onPicture } = options;
+  const video = await openVideoFile(file).catch((cause: unknown) => {
+    throw new NoWay('not readable', { cause });
+  });
+  let isChosen = false;
+  try {
+    return await readClip(video, sampling, {
+      signal,
+      choose: spread ? ({ count }) => spreadFrames(count, sampling) : undefined,
+      onProgress({ choice, frame, places }) {
+        if (!isChosen) onChoice(choice);
+        isChosen = true;
+        for (const place of places) if (frame) onPicture(frame, place);
+      },
+    });
+  } catch (cause) {
+    if (cause instanceof StamError && cause.code === 'unsupported') throw new NoWay('not decodable', { cause });
+    if (cause instanceof StamError && cause.code === 'bad-video' && !isChosen && !spread)
+      throw new TooShort(cause.message);
+    throw cause;
+  } finally {
+    video.close();
+  }
+}
+
+const browserColors = 'Colours are as the browser converts them, not as the official pipeline does.';
+
+function remarksOn({ frames, official, reasons }: Clip, spread: boolean): string[] {
+  const remarks = frames.every((frame) => 'displayWidth' in frame) ? [] : [browserColors];
+  if (!official && !spread) remarks.push(`The official code may take other frames. ${reasons.join(' ')}`);
+  return remarks;
+}
+
+const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
+
+function closeAll(pictures: Pictures['pictures']): void {
+  for (const picture of pictures) picture.close();
 }

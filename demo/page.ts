@@ -1,12 +1,12 @@
 // The page: what its controls do. Everything long is a job, and there is one at a time.
 import type { LoadProgress, Stam } from '../index.ts';
-import { StamError } from '../index.ts';
+import { StamError, samplingOf } from '../index.ts';
 import type { Gpu } from './adapter.ts';
 import { openGpu } from './adapter.ts';
 import { benchmark, mostRuns } from './benchmark.ts';
 import { watchCamera } from './camera.ts';
 import { drawChart, median } from './chart.ts';
-import { readClip } from './clip.ts';
+import { readPictures } from './clip.ts';
 import { byId } from './dom.ts';
 import { TooShort } from './frame-choice.ts';
 import { showInfo } from './info.ts';
@@ -164,13 +164,14 @@ async function classify(spread: boolean): Promise<void> {
     const { frames } = stam.config;
     clearStrip(frames);
     report(`Reading ${video.name}`);
-    const clip = await readClip(video, stam.config, {
+    let shown = 0;
+    const clip = await readPictures(video, samplingOf(stam.config), {
       spread,
       signal,
       onChoice: labelStrip,
       onPicture(picture, place) {
         drawShot(place, picture);
-        report('Decoding', (place + 1) / frames);
+        report('Decoding', ++shown / frames);
       },
     });
     try {

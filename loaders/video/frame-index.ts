@@ -30,13 +30,13 @@ export interface ShownFrame {
 
 type PacketTimes = Pick<VideoPacket, 'type' | 'timestamp' | 'duration'>;
 
-/** Reads it. Throws bad-video when there is no codec that is known, no frame, or no rate, and what the demuxer throws. */
+/** Reads it. Throws unsupported for a codec that is not known, bad-video when there is no frame or no rate, and what the demuxer throws. */
 export async function readFrameIndex(source: ClipSource, signal?: AbortSignal): Promise<FrameIndex> {
   const { track, packets: given } = source;
   const file = source.file instanceof Blob ? blobSource(source.file) : source.file;
   const name = file?.name ?? 'video';
   const config = await track.getDecoderConfig();
-  if (!config) throw new StamError('bad-video', { where: name, problem: 'its codec is unknown' });
+  if (!config) throw new StamError('unsupported', { where: name, problem: 'the demuxer does not know its codec' });
   const header = file && (await readContainerHeader(file, signal));
 
   // VP8 alone has packets of frames that are never shown, and only their data tells them

@@ -12,8 +12,8 @@ import type { ClipRule } from './frame-choice.ts';
  * `samples.map((sample) => ({ type: sample.is_sync ? 'key' : 'delta', timestamp: (sample.cts - (edit?.media_time ?? 0)) / sample.timescale,
  * duration: sample.duration / sample.timescale, data: sample.data }))`, and `track` is `{ getDecoderConfig: async () => config }`.
  *
- * Throws bad-video for a video that is too short for a clip, has no codec that is known or no rate, or does not decode; unsupported where this
- * browser does not decode its codec; and what the demuxer and `file` throw. An aborted call rejects with the signal's reason. Whatever fails leaves
+ * Throws bad-video for a video that is too short for a clip, has no rate, or does not decode; unsupported where the demuxer does not know its
+ * codec or this browser does not decode it; and what the demuxer and `file` throw. An aborted call rejects with the signal's reason. Whatever fails leaves
  * no frame open.
  */
 export async function readClip(source: ClipSource, sampling: ClipRule, options?: ReadClipOptions): Promise<Clip> {

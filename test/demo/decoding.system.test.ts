@@ -35,6 +35,8 @@ test.each(videos)('%s: the same frames, and the same logits to 1e-4', async (_, 
   const inBrowser = await logitsInBrowser(site, file);
   expect({ frames: inBrowser.frames, rate: inBrowser.rate }).toEqual({ frames: info.frames, rate: info.fps });
   expect(inBrowser.numbers).toEqual(clip);
+  expect(inBrowser.shown).toEqual(clip);
+  expect(inBrowser.official).toBe(true);
   expect(inBrowser.remarks).toEqual([]);
 
   const decoded = await decodeFrames(packaged, file, info, clip);
