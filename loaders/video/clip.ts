@@ -4,7 +4,7 @@ import type { ByteSource } from '../source.ts';
 /** One coded frame. Mediabunny's EncodedPacket is one. */
 export interface VideoPacket {
   readonly type: 'key' | 'delta';
-  /** When it is shown, in seconds from the begin of the container's first edit on; below 0 where an edit list hides it. */
+  /** When it is shown, in seconds. Where `file` is not given, those below 0 are taken for hidden by an edit list. */
   readonly timestamp: number;
   /** In seconds. */
   readonly duration: number;

@@ -10,18 +10,18 @@ export interface ContainerHeader {
   readonly timescale?: number;
   /** Of MP4 and MOV with an edit list: which stretches of the track are shown, one after the other. */
   readonly edits?: readonly Edit[];
+  /** Of MP4 and MOV: where on the track the first packet is, in ticks. */
+  readonly firstTime?: number;
   /** Whether the frames of an MP4 are described in fragments, whose headers are not read here. */
   readonly isFragmented?: boolean;
   /** Of Matroska: whether the description of the first track says Lavc, so that torchvision counts packets. */
   readonly isFromLavc?: boolean;
 }
 
-/** One stretch of a track. `duration` and `media`, its begin, are in ticks of the track; `media` is -1 for a pause. */
+/** One stretch of a track. `duration` and `media`, its begin, are in ticks of the track; `media` is -1 for a pause. ffmpeg ignores its speed. */
 export interface Edit {
   readonly duration: number;
   readonly media: number;
-  /** 1 for the speed at which it was recorded. */
-  readonly speed: number;
 }
 
 /** Headers of long videos take some megabytes. */
@@ -129,10 +129,12 @@ function readMovie(view: DataView): ContainerHeader | undefined {
       frames += count;
       ticks += count * times.getUint32(12 + 8 * i);
     }
+    const offsets = find(track, 'mdia', 'minf', 'stbl', 'ctts'); // from decoding to showing
     const list = find(track, 'edts', 'elst');
     const edits = list && readEdits(list, timescale / movieTimescale);
     return {
       timescale,
+      firstTime: offsets?.getUint32(4) ? offsets.getInt32(12) : 0,
       ...(edits?.length ? { edits } : {}),
       ...(ticks ? { rate: reducedQuotient(timescale * frames, ticks, maxTerm) } : {}),
       isFragmented: find(view, 'mvex') !== undefined,
@@ -150,7 +152,7 @@ function readEdits(list: DataView, ticks: number): Edit[] {
     const at = 8 + i * (isLong ? 20 : 12);
     const duration = isLong ? Number(list.getBigUint64(at)) : list.getUint32(at);
     const media = isLong ? Number(list.getBigInt64(at + 8)) : list.getInt32(at + 4);
-    return { duration: Math.round(duration * ticks), media, speed: list.getInt32(at + (isLong ? 16 : 8)) / 65536 };
+    return { duration: Math.round(duration * ticks), media };
   });
 }
 

@@ -123,7 +123,8 @@ async function expectDecoder(name: string, config: VideoDecoderConfig): Promise<
 
 function notDecoded(where: string, cause?: DOMException): StamError {
   const problem = cause ? `the decoder fails: ${cause.message}` : 'the decoder does not give it';
-  return new StamError('bad-video', { where, problem, hint: 'the file may be damaged', cause });
+  const hint = 'the file may be damaged, or a packet that is called a key frame be none';
+  return new StamError('bad-video', { where, problem, hint, cause });
 }
 
 /** The key frame from which a packet is decoded. */

@@ -60,9 +60,11 @@ export async function readFrameIndex(source: ClipSource, signal?: AbortSignal): 
   if (header?.isFromLavc && visible.length < packets.length) {
     reasons.push('The official code counts packets here, of which some are not shown.');
   }
-  if (header?.edits?.some(({ speed }) => speed !== 1)) reasons.push('The edit list changes the speed.');
+  const begin = packets[0]?.timestamp ?? 0;
   const shown = visible
-    .flatMap((packet) => timesOf(packets[packet].timestamp, header).map((time): ShownFrame => ({ time, packet })))
+    .flatMap((packet) =>
+      timesOf(packets[packet].timestamp, begin, header).map((time): ShownFrame => ({ time, packet })),
+    )
     .sort((a, b) => a.time - b.time);
   if (shown.some(({ time }, i) => time === shown[i - 1]?.time)) reasons.push('Some frames have the same timestamp.');
   if (packets.length === 0 || !(rate > 0 && rate < Number.POSITIVE_INFINITY)) {
@@ -76,20 +78,19 @@ export function isSink(packets: ClipSource['packets']): packets is PacketSink {
   return 'getKeyPacket' in packets;
 }
 
-/** When a packet is shown, in seconds: never, once, or more often. */
-function timesOf(timestamp: number, header: ContainerHeader | undefined): number[] {
+/** When a packet is shown, in seconds: never, once, or more often. `begin` is the timestamp of the first packet. */
+function timesOf(timestamp: number, begin: number, header: ContainerHeader | undefined): number[] {
   // what players hide, as far as is known
   if (!header) return timestamp < 0 ? [] : [timestamp];
-  const { edits, timescale = 1, isFragmented } = header;
+  const { edits, timescale = 1, firstTime = 0, isFragmented } = header;
   // ffmpeg moves the frames of fragments and hides none
   if (!edits || isFragmented) return [timestamp];
-  const first = edits.findIndex(({ media }) => media >= 0);
-  const pause = edits.slice(0, Math.max(0, first)).reduce((ticks, { duration }) => ticks + duration, 0);
-  const at = Math.round(timestamp * timescale) + (edits[first]?.media ?? 0) - pause;
-  let begin = 0;
+  // by the distance to the first packet, since demuxers differ in where they have time begin
+  const at = Math.round((timestamp - begin) * timescale) + firstTime;
+  let start = 0;
   return edits.flatMap(({ duration, media }) => {
-    const time = (begin + at - media) / timescale;
-    begin += duration;
+    const time = (start + at - media) / timescale;
+    start += duration;
     return media >= 0 && at >= media && at < media + duration ? [time] : [];
   });
 }

@@ -8,9 +8,9 @@ import type { ClipRule } from './frame-choice.ts';
  * what leads to the chosen frames is decoded.
  *
  * With Mediabunny: `readClip({ file, track, packets: new EncodedPacketSink(track) }, samplingOf(stam.config))`. Of another demuxer, `packets` are all
- * packets in an array; with mp4box.js, of which `samples` are a track's and `edit` is its first edit with a media_time that is not -1:
- * `samples.map((sample) => ({ type: sample.is_sync ? 'key' : 'delta', timestamp: (sample.cts - (edit?.media_time ?? 0)) / sample.timescale,
- * duration: sample.duration / sample.timescale, data: sample.data }))`, and `track` is `{ getDecoderConfig: async () => config }`.
+ * packets in an array; with mp4box.js `samples.map(({ is_sync, cts, duration, timescale, data }) => ({ type: is_sync ? 'key' : 'delta', timestamp:
+ * cts / timescale, duration: duration / timescale, data }))` of the samples that its onSamples() gave, and `track` is
+ * `{ getDecoderConfig: async () => config }`.
  *
  * Throws bad-video for a video that is too short for a clip, has no rate, or does not decode; unsupported where the demuxer does not know its
  * codec or this browser does not decode it; and what the demuxer and `file` throw. An aborted call rejects with the signal's reason. Whatever fails leaves
