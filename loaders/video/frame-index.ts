@@ -67,7 +67,7 @@ export async function readFrameIndex(source: ClipSource, signal?: AbortSignal): 
     )
     .sort((a, b) => a.time - b.time);
   if (shown.some(({ time }, i) => time === shown[i - 1]?.time)) reasons.push('Some frames have the same timestamp.');
-  if (packets.length === 0 || !(rate > 0 && rate < Number.POSITIVE_INFINITY)) {
+  if (packets.length === 0 || !(rate >= 1e-6 && rate <= 1e6)) {
     throw new StamError('bad-video', { where: name, problem: 'it has no frame rate', got: `${packets.length} frames` });
   }
   return { name, shown, packets, rate, reasons, config };
