@@ -37,12 +37,12 @@ export async function decodeFrames(
   const frames: OwnFrame[] = [];
   let decoded = 0;
   let isOver = false;
-  let failure: unknown;
-  let wake = () => {};
-  const fail = (error: unknown) => {
-    failure ??= error;
-    wake();
-  };
+  let fail: (error: unknown) => void = () => {};
+  const stopped = new Promise<never>((_, reject) => {
+    fail = reject;
+  });
+  stopped.catch(() => {}); // what fails when all is over interests nobody
+  const unlessStopped = <T>(work: T | Promise<T>) => Promise.race([work, stopped]);
   const decoder = new VideoDecoder({
     output(frame) {
       decoded += 1;
@@ -61,11 +61,7 @@ export async function decodeFrames(
     },
     error: fail,
   });
-  decoder.ondequeue = () => wake();
-  const abort = () => {
-    if (decoder.state !== 'closed') decoder.close();
-    wake();
-  };
+  const abort = () => fail(signal?.reason);
   signal?.addEventListener('abort', abort);
   let packet: AsyncIterator<VideoPacket> | Iterator<VideoPacket> | undefined;
   let at = -1; // the packet that the decoder was given last
@@ -73,30 +69,30 @@ export async function decodeFrames(
     decoder.configure(config);
     for (const target of numbers.map((number) => shown[number].packet).sort((a, b) => a - b)) {
       const key = keyBefore(packets, target);
-      const start = key > at ? await packetsFrom(source, index, key) : undefined;
+      const start = key > at ? await unlessStopped(packetsFrom(source, index, key)) : undefined;
       const isJump = start !== undefined && start.place > at;
       if (isJump) {
-        if (packet) await decoder.flush();
+        if (packet) await unlessStopped(decoder.flush());
         await packet?.return?.();
         packet = start.iterator;
         at = start.place - 1;
       }
       for (let isFirst = isJump; at < target; isFirst = false) {
-        const { value, done } = (await packet?.next()) ?? { done: true };
+        const { value, done } = (await unlessStopped(packet?.next())) ?? { done: true };
         if (done) throw notDecoded(`${name}, packet ${at + 1}`);
-        while (decoder.state === 'configured' && decoder.decodeQueueSize > maxQueue) {
-          await new Promise<void>((resolve) => {
-            wake = resolve;
+        while (decoder.decodeQueueSize > maxQueue) {
+          const dequeued = new Promise<unknown>((resolve) => {
+            decoder.ondequeue = resolve;
           });
+          await unlessStopped(dequeued);
         }
-        if (failure) throw failure;
         at += 1;
         const { type, data }: VideoPacket = value;
         decoder.decode(new EncodedVideoChunk({ type: isFirst ? 'key' : type, timestamp: stamp(at), data }));
       }
     }
-    await decoder.flush(); // else it keeps back what might have to be put in order
-    await Promise.all(copies.values());
+    await unlessStopped(decoder.flush()); // else it keeps back what might have to be put in order
+    await unlessStopped(Promise.all(copies.values()));
     const missing = [...places.keys()].find((time) => !copies.has(time));
     if (missing !== undefined) throw notDecoded(`${name}, frame at ${missing / 1e6} s`);
     return { frames, decoded };
@@ -104,12 +100,11 @@ export async function decodeFrames(
     isOver = true;
     for (const frame of frames) frame?.close();
     signal?.throwIfAborted();
-    const cause = failure ?? error;
-    throw cause instanceof DOMException ? notDecoded(name, cause) : cause;
+    throw error instanceof DOMException && error.name !== 'AbortError' ? notDecoded(name, error) : error;
   } finally {
     signal?.removeEventListener('abort', abort);
-    abort();
-    await packet?.return?.();
+    if (decoder.state !== 'closed') decoder.close();
+    unlessStopped(packet?.return?.()).catch(() => {});
   }
 }
 

@@ -71,7 +71,10 @@ async function read(source: ClipSource, options: ReadClipOptions = {}): Promise<
     clip.close();
     return { numbers, times, count, rate, official, reasons, decoded, held, stamps, left: open.own.size };
   } catch (error) {
-    await new Promise((resolve) => setTimeout(resolve, 100)); // copies under way are closed when they are made
+    // copies under way are closed when they are made
+    for (let turn = 0; turn < 100 && open.own.size + open.decoded.size > 0; turn++) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
     const { code, message } = error as { readonly code?: string; readonly message?: string };
     return { code, message: message ?? error, left: open.own.size + open.decoded.size };
   }
