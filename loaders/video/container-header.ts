@@ -24,8 +24,9 @@ export interface Edit {
   readonly media: number;
 }
 
-/** Headers of long videos take some megabytes. */
+/** Headers of long videos take some megabytes, and few parts of a file stand before them: more are there to keep the reader busy. */
 const maxHeaderBytes = 2 ** 28;
+const maxParts = 1000;
 
 /** Reads it; undefined when there is none that can be read. Throws what `file.read` throws. */
 export async function readContainerHeader(
@@ -34,7 +35,7 @@ export async function readContainerHeader(
 ): Promise<ContainerHeader | undefined> {
   let isMatroska = false;
   try {
-    for (let at = 0; at + 8 < file.size; ) {
+    for (let at = 0, parts = 0; at + 8 < file.size && parts < maxParts; parts++) {
       const view = viewOf(await file.read(at, Math.min(at + 16, file.size), signal));
       isMatroska ||= view.getUint32(0) === ebml;
       const { type, begin, size } = isMatroska ? elementAt(view, 0) : boxAt(view, 0);

@@ -8,9 +8,10 @@ import type { ClipRule } from './frame-choice.ts';
  * what leads to the chosen frames is decoded.
  *
  * With Mediabunny: `readClip({ file, track, packets: new EncodedPacketSink(track) }, samplingOf(stam.config))`. Of another demuxer, `packets` are all
- * packets in an array; with mp4box.js `samples.map(({ is_sync, cts, duration, timescale, data }) => ({ type: is_sync ? 'key' : 'delta', timestamp:
- * cts / timescale, duration: duration / timescale, data }))` of the samples that its onSamples() gave, and `track` is
- * `{ getDecoderConfig: async () => config }`.
+ * packets in an array: of the samples that mp4box.js gives to onSamples(),
+ * `samples.map((sample) => ({ type: sample.is_sync ? 'key' : 'delta', timestamp: sample.cts / sample.timescale,
+ * duration: sample.duration / sample.timescale, data: sample.data ?? new Uint8Array() }))`, and `track` is `{ getDecoderConfig: async () => config }`.
+ * A packet in an array is only to be called a key frame where decoding can begin, which mp4box.js also calls some of an open GOP.
  *
  * Throws bad-video for a video that is too short for a clip, has no rate, or does not decode; unsupported where the demuxer does not know its
  * codec or this browser does not decode it; and what the demuxer and `file` throw. An aborted call rejects with the signal's reason. Whatever fails leaves

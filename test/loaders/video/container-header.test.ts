@@ -160,6 +160,12 @@ test('what has no header that can be read has none', async () => {
   }
 });
 
+test('parts without end in front of the header are not gone through', async () => {
+  const empty = (count: number) => bytesOf(...Array.from({ length: count }, () => box('free')));
+  expect(await read(bytesOf(empty(900), movie({})))).toMatchObject({ rate: 30 });
+  expect(await read(bytesOf(empty(1000), movie({})))).toBeUndefined();
+});
+
 test('cut or damaged anywhere, it is read or is none', async () => {
   const random = randomStream(11);
   const edits = box('edts', box('elst', 0, 1, 300, 512, 65536));
