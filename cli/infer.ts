@@ -70,7 +70,7 @@ const options = {
     type: 'integer',
     minimum: 1,
     placeholder: 'N',
-    description: 'videos decoded at a time; default: one a processor, up to 8',
+    description: 'videos decoded at a time, each on one thread; default: one a processor, up to 32',
   },
   frames_per_clip: {
     type: 'integer',
@@ -243,7 +243,7 @@ async function compute(
           onNotice: (text) => log(`${printable(video.name)}: ${text}`),
         }),
       batch,
-      decoders: values.num_workers ?? Math.min(8, os.availableParallelism()),
+      decoders: values.num_workers ?? Math.min(32, os.availableParallelism()),
       signal,
       onSpan: values.profile === undefined ? undefined : (span) => spans.push(span),
       async onOutcome(video, outcome) {
