@@ -1,6 +1,7 @@
 // What a file is that is no checkpoint. People give all kinds of files to a loader of weights; those that are met often are called by
 // their names, for `the header is too long` helps nobody who has downloaded an error page.
 import { StamError } from '../engine/errors.ts';
+import { otherProtocolError } from './pytorch/pickle-protocol.ts';
 import type { ByteSource } from './source.ts';
 
 /** Of safetensors, in bytes. Not imported: whatever two of the library's files share is one more file for browsers to load. */
@@ -37,11 +38,6 @@ const foreign: readonly Foreign[] = [
   { name: 'a GGUF file', test: (start) => start.text.startsWith('GGUF') },
   { name: 'a NumPy array', test: (start) => start.has(0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59) },
   { name: 'an empty zip archive', test: (start) => start.has(0x50, 0x4b, 5, 6) },
-  {
-    name: 'a pickle that torch.save did not write',
-    test: (start) => start.has(0x80) && [0, 1, 3, 4, 5].includes(start.bytes[1]) && !start.isHeaderLength,
-    hint: 'pickles of other programs, and of torch.save with another pickle_protocol than 2, are not read',
-  },
   // ir_version, then a producer's name or a graph; the eight bytes must not be the length of a safetensors header
   {
     name: 'an ONNX model',
@@ -50,11 +46,13 @@ const foreign: readonly Foreign[] = [
 ];
 
 /**
- * What to throw for a file that begins with these bytes, where it is known to be no checkpoint: bad-checkpoint, for a tar archive
- * unsupported.
+ * What to throw for a file that begins with these bytes, where it is known to be none that can be read: bad-checkpoint, and unsupported
+ * for what PyTorch wrote, tar archives and pickles of other protocols.
  */
 export function foreignFormatError(source: ByteSource, bytes: Uint8Array<ArrayBuffer>): StamError | undefined {
   const start = new Start(bytes);
+  const pickle = start.isHeaderLength ? undefined : otherProtocolError(source.name, bytes);
+  if (pickle) return pickle;
   const kind = source.size === 0 ? { name: 'an empty file' } : foreign.find(({ test }) => test(start));
   if (!kind) return undefined;
   const { code, hint }: Partial<Foreign> = kind;

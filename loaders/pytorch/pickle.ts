@@ -5,6 +5,7 @@
 // Of the language there is what torch.save writes: protocol 2 without what it does not use. Everything else is refused.
 import { StamError } from '../../engine/errors.ts';
 import { opcodeName, opcodes } from './pickle-opcodes.ts';
+import { otherProtocolError } from './pickle-protocol.ts';
 
 /** What a pickle can hold. Dicts are Maps: objects would take `__proto__` for something else than a key. */
 export type PickleValue =
@@ -119,8 +120,9 @@ class Machine {
   }
 
   run(): Unpickled {
-    if (this.byte() !== opcodes.PROTO) throw this.refuse('the pickle does not begin with its protocol');
-    this.protocol();
+    if (this.byte() !== opcodes.PROTO) throw this.otherProtocol('the pickle does not begin with its protocol');
+    const protocol = this.byte();
+    if (protocol !== 2) throw this.otherProtocol('the pickle has an unknown protocol', `${protocol}`);
     for (let count = 0; count < maxOpcodes; count++) {
       this.opcodeAt = this.position;
       const opcode = this.byte();
@@ -308,9 +310,9 @@ class Machine {
     if (above < count) throw this.refuse('the stack has too few values', `${above}`, `${count}`);
   }
 
-  private protocol(): void {
-    const version = this.byte();
-    if (version !== 2) throw this.refuse('another pickle protocol', `${version}`, '2, which torch.save writes');
+  private otherProtocol(problem: string, got?: string): StamError {
+    const start = this.bytes.subarray(this.opcodeAt);
+    return otherProtocolError(this.place(), start, true) ?? this.refuse(problem, got, '2, which torch.save writes');
   }
 
   private byte(): number {

@@ -5,6 +5,7 @@ import type { ByteSource } from '../source.ts';
 import { unpickle } from './pickle.ts';
 import { defaultMaxPickleBytes, type StoredBytes, type TorchFile, type TorchFileOptions } from './torch-file.ts';
 import { collectStorages } from './torch-pickle.ts';
+import { torchScriptError } from './torchscript.ts';
 import { openZip, type ZipArchive } from './zip.ts';
 
 /** Throws bad-checkpoint for a damaged or hostile file, unsupported for what torch.save writes and this cannot read. */
@@ -47,16 +48,9 @@ function folderOf(zip: ZipArchive, file: string): string {
   const [first = ''] = zip.entries.keys();
   const folder = first.slice(0, first.indexOf('/') + 1);
   const stray = [...zip.entries.keys()].find((name) => !name.startsWith(folder));
-  const has = (name: string) => zip.entries.has(folder + name);
-  if (has('constants.pkl') || [...zip.entries.keys()].some((name) => name.startsWith(`${folder}code/`))) {
-    throw new StamError('unsupported', {
-      where: file,
-      problem: 'a TorchScript archive: a program with its weights',
-      expected: 'a checkpoint of torch.save',
-      hint: 'in PyTorch: torch.save(torch.jit.load(file).state_dict(), other)',
-    });
-  }
-  if (folder !== '' && stray === undefined && has('data.pkl')) return folder;
+  const script = torchScriptError([...zip.entries.keys()], file);
+  if (script) throw script;
+  if (folder !== '' && stray === undefined && zip.entries.has(`${folder}data.pkl`)) return folder;
   throw new StamError('bad-checkpoint', {
     where: file,
     problem: 'a zip archive that torch.save did not write',

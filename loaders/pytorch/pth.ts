@@ -10,7 +10,7 @@ import type { ByteSource } from '../source.ts';
 import { openLegacyFile } from './pth-legacy.ts';
 import { openZipFile } from './pth-zip.ts';
 import { findStateDict } from './state-dict.ts';
-import { checkView, readView, type TensorView, viewBytes } from './tensor-view.ts';
+import { checkView, expandedBytes, maxExpandedBytes, readView, type TensorView, viewBytes } from './tensor-view.ts';
 import type { StoredBytes, TorchFile, TorchFileOptions } from './torch-file.ts';
 import type { TorchTensor } from './torch-pickle.ts';
 
@@ -63,6 +63,7 @@ async function openContainer(source: ByteSource, options: PthOptions): Promise<T
 function checkpointOf(source: ByteSource, file: TorchFile): Checkpoint {
   const { tensors, leftOut } = findStateDict(file.root, source.name);
   const placed = [...tensors].map(([name, tensor]) => place(source.name, name, tensor, file));
+  boundExpanded(source, placed);
   const position = ({ stored, base, view }: PthTensor) => stored.position + base + view.offset * view.elementBytes;
   placed.sort((a, b) => position(a) - position(b));
   return onDemandCheckpoint({
@@ -95,6 +96,23 @@ function place(file: string, name: string, tensor: TorchTensor, { storages }: To
   }
   const base = storage.view.offset * storage.type.bytes;
   return { name, dtype: type.dtype, shape: size, bytes: viewBytes(view), view, stored, base };
+}
+
+/** Each of many tensors may repeat what the file has once: together they must not become far more than the file. */
+function boundExpanded({ name: file, size }: ByteSource, tensors: readonly PthTensor[]): void {
+  const most = Math.max(size, maxExpandedBytes);
+  let bytes = 0;
+  for (const { name, dtype, shape, view } of tensors) {
+    bytes += expandedBytes(view);
+    if (bytes <= most) continue;
+    throw new StamError('bad-checkpoint', {
+      where: describeTensor(file, name, dtype, shape),
+      problem: 'this tensor and those before it repeat the elements of their storages too often',
+      got: `${bytes} bytes`,
+      expected: `at most ${most}`,
+      hint: 'save what expand() made as contiguous()',
+    });
+  }
 }
 
 function checkMaxPickleBytes(value: number | undefined): void {

@@ -20,8 +20,8 @@ export interface ViewProblem {
 /** PyTorch itself allows 64. */
 const maxRank = 64;
 
-/** How much larger than its storage a tensor may become by repeating elements (`expand`): a small file must stay small. */
-const maxExpandedBytes = 16 * 1024 * 1024;
+/** What tensors may become by repeating elements (`expand`), unless what they are of is larger: a small file must stay small. */
+export const maxExpandedBytes = 16 * 1024 * 1024;
 
 /** The largest piece of a storage that is held while the elements of a view are picked out of it. */
 const maxPieceBytes = 8 * 1024 * 1024;
@@ -29,6 +29,11 @@ const maxPieceBytes = 8 * 1024 * 1024;
 /** Bytes of the elements of a view that `checkView` has passed. */
 export function viewBytes({ size, elementBytes }: Pick<TensorView, 'size' | 'elementBytes'>): number {
   return size.reduce((product, length) => product * length, elementBytes);
+}
+
+/** Bytes of the elements of a view that repeats some of them; 0 for one that repeats none. */
+export function expandedBytes(view: TensorView): number {
+  return view.size.some((length, d) => length > 1 && view.stride[d] === 0) ? viewBytes(view) : 0;
 }
 
 /** Why a view of `storageBytes` bytes cannot be read; undefined when it can. Its numbers are safe non-negative integers. */

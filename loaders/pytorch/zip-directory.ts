@@ -1,6 +1,7 @@
 // The central directory of a zip archive: one record for each entry, and every rule that concerns a record by itself.
 import { StamError } from '../../engine/errors.ts';
 import { describeTensor } from '../safetensors-header.ts';
+import { torchScriptError } from './torchscript.ts';
 
 /** What the directory says of an entry. */
 export interface DirectoryEntry {
@@ -22,7 +23,10 @@ const allOnes = 0xffffffff;
 /** Flags of what is not stored plainly: encrypted, patched, strongly encrypted, names masked. */
 const refusedFlags = 0x0001 | 0x0020 | 0x0040 | 0x2000;
 
-/** Reads `count` records that fill `bytes` exactly. Throws bad-checkpoint, naming the entry, for what a checkpoint never has. */
+/**
+ * Reads `count` records that fill `bytes` exactly. Throws bad-checkpoint, naming the entry, for what a checkpoint never has, and
+ * unsupported for TorchScript, which compresses its code.
+ */
 export function parseDirectory(bytes: Uint8Array<ArrayBuffer>, file: string, count: number): DirectoryEntry[] {
   const reader = new DirectoryReader(bytes, file);
   const entries: DirectoryEntry[] = [];
@@ -39,6 +43,7 @@ export function parseDirectory(bytes: Uint8Array<ArrayBuffer>, file: string, cou
     entries.push(entry);
   }
   reader.end();
+  if (reader.compressed) throw torchScriptError([...names], file) ?? reader.compressed;
   return entries;
 }
 
@@ -47,6 +52,8 @@ class DirectoryReader {
   private readonly view: DataView;
   private readonly file: string;
   private position = 0;
+  /** The error for the first compressed entry, to be thrown when all names are known. */
+  compressed: StamError | undefined;
 
   constructor(bytes: Uint8Array<ArrayBuffer>, file: string) {
     this.bytes = bytes;
@@ -71,14 +78,14 @@ class DirectoryReader {
     if (method !== 0) {
       const got = method === 8 ? 'deflate' : `method ${method}`;
       const hint = 'torch.save compresses nothing: write the archive again with it';
-      throw refuse('the entry is compressed', got, 'stored bytes', hint);
+      this.compressed ??= refuse('the entry is compressed', got, 'stored bytes', hint);
     }
     if (view.getUint16(record + 34, true) !== 0) throw refuse('the entry lies on another disk');
     const small = [24, 20, 42].map((field) => view.getUint32(record + field, true));
     const large = zip64Fields(extra, small);
     if (!large) throw refuse('the extra fields are damaged');
     const [size, compressedSize, headerOffset] = large;
-    if (size !== compressedSize) {
+    if (method === 0 && size !== compressedSize) {
       throw refuse('the sizes of a stored entry differ', `${compressedSize} and ${size} bytes`, 'the same');
     }
     if (!large.every(Number.isSafeInteger)) {

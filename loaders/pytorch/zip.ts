@@ -57,13 +57,15 @@ const maxDirectoryBytes = 32 * 1024 * 1024;
 
 /**
  * Reads and checks the directory. Throws bad-checkpoint for an archive that is damaged, compressed, encrypted, split,
- * ambiguous, or larger than any checkpoint: 100,000 entries, a directory of 32 MiB.
+ * ambiguous, or larger than any checkpoint: 100,000 entries, a directory of 32 MiB; unsupported for a TorchScript archive, and for one
+ * without checksums that are to be verified.
  */
 export async function openZip(source: ByteSource, options: ZipOptions = {}): Promise<ZipArchive> {
   const { verifyChecksums = false, signal } = options;
   const { offset, bytes, count } = await findDirectory(source, signal);
   const directory = await source.read(offset, offset + bytes, signal);
   const listed = parseDirectory(directory, source.name, count);
+  if (verifyChecksums) expectChecksums(listed, source.name);
   const bounds = layOut(listed, source.name, offset);
   const entries = new Map(listed.map((entry) => [entry.name, entry]));
   const dataOffsets = new Map<string, number>();
@@ -97,6 +99,18 @@ export async function openZip(source: ByteSource, options: ZipOptions = {}): Pro
       return source.read(begin + start, begin + end, readSignal, allocate);
     },
   };
+}
+
+/** torch.save writes zeros where it was told to compute no checksums. Nothing could be verified, which whoever asks for it must hear. */
+function expectChecksums(entries: readonly DirectoryEntry[], file: string): void {
+  const filled = entries.filter(({ size }) => size > 0);
+  if (filled.length === 0 || filled.some(({ crc }) => crc !== 0)) return;
+  throw new StamError('unsupported', {
+    where: file,
+    problem: 'the file was saved without checksums, so that none can be verified',
+    got: '0 as the checksum of every entry',
+    hint: 'open it without the option `verifyChecksums`, or save it again after torch.serialization.set_crc32_options(True)',
+  });
 }
 
 async function checkSum(

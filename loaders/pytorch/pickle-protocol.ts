@@ -1,0 +1,29 @@
+// Pickles of other protocols than 2. torch.save writes them when it is asked to, and other programs write them by default; people have
+// to be told which of the two they have, for the ways out differ.
+import { StamError } from '../../engine/errors.ts';
+
+/** torch.save's magic number as protocols 2 and later write it, and as text. */
+const magicBytes = String.raw`(?:\x95[^]{8})?\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\.`;
+const magicText = String.raw`L119547037146038801333356L?\n\.`;
+
+const ofTorch = new RegExp(`^(?:${magicText}|\\x80[\\x03-\\x05]${magicBytes})`);
+const withProtocol = /^\x80[\0\x01\x03-\x05]/;
+/** A dict, a list, or the name of a class, and that it is to be remembered: such pickles do not say which protocol they are of. */
+const withoutProtocol = /^(?:[}\]]q\0|\([dl]p\d+\n|c[A-Za-z_][\w.]*\n[A-Za-z_]\w*\n(?:p\d+\n|q))/;
+
+/** What to throw for bytes that begin as a pickle of another protocol than 2: unsupported where torch.save wrote it, else bad-checkpoint. */
+export function otherProtocolError(where: string, start: Uint8Array, isInZip = false): StamError | undefined {
+  const text = new TextDecoder('latin1').decode(start.subarray(0, 256));
+  const byTorch = isInZip || ofTorch.test(text);
+  if (!ofTorch.test(text) && !withProtocol.test(text) && !withoutProtocol.test(text)) return undefined;
+  const protocol = start[0] === 0x80 ? `${start[1]}` : '0 or 1';
+  return new StamError(byTorch ? 'unsupported' : 'bad-checkpoint', {
+    where,
+    problem: 'not a checkpoint that can be read',
+    got: `a pickle of protocol ${protocol}${byTorch ? '' : ', which torch.save did not write'}`,
+    expected: 'protocol 2, the default of torch.save',
+    hint: byTorch
+      ? 'save it again in PyTorch, without pickle_protocol: torch.save(torch.load(file), other)'
+      : "if you trust it, save it again in Python: torch.save(pickle.load(open(file, 'rb')), other)",
+  });
+}
