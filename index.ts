@@ -8,7 +8,7 @@ import type { LoadCheckpointOptions, Stam, StamSource } from './model/load.ts';
 import { loadStam as loadFromCheckpoint } from './model/load.ts';
 
 /** What loadStam() takes beside the weights; everything may be left out. */
-export interface LoadStamOptions extends LoadCheckpointOptions, Pick<OpenWeightsOptions, 'cache'> {}
+export interface LoadStamOptions extends LoadCheckpointOptions, Pick<OpenWeightsOptions, 'cache' | 'key'> {}
 
 /**
  * Loads a model: reads the weights, uploads them one tensor at a time as they arrive, and compiles the kernels meanwhile. `source` is an
@@ -19,10 +19,10 @@ export interface LoadStamOptions extends LoadCheckpointOptions, Pick<OpenWeights
  */
 export async function loadStam(source: WeightInput | StamSource, options: LoadStamOptions = {}): Promise<Stam> {
   if (source && typeof source === 'object' && 'tensors' in source) return await loadFromCheckpoint(source, options);
-  const { cache, onProgress, onNotice } = options;
+  const { cache, key, onProgress, onNotice } = options;
   const onRead = (loaded: number, total: number) => onProgress?.({ stage: 'download', loaded, total });
   const open = async (signal: AbortSignal | undefined) => {
-    const checkpoint = await openWeights(source, { signal, cache, onRead, onNotice });
+    const checkpoint = await openWeights(source, { signal, cache, key, onRead, onNotice });
     return { source: checkpoint, close: () => checkpoint.close() };
   };
   return await loadFromCheckpoint(open, options);

@@ -150,7 +150,7 @@ async function loadX3d(
   { device, values, signal, log, progress }: Bench,
 ): Promise<LoadedModel> {
   const size = testSize(x3dConfigs.get(model)?.imageSize ?? 0);
-  const source = await openX3dSource({ model, weights, signal, log }, size);
+  const source = await openX3dSource({ model, weights, key: undefined, signal, log }, size);
   if (!source) throw new UsageError(`--models: no X3D; got ${model}`);
   const { config, checkpoint } = source;
   const { dtype, tune } = values;
@@ -168,7 +168,14 @@ async function loadStam(
   perRun: number,
   { device, values, signal, log, progress }: Bench,
 ): Promise<LoadedModel> {
-  const { config, checkpoint } = await openModelSource({ model, weights, heads: undefined, signal, log });
+  const { config, checkpoint } = await openModelSource({
+    model,
+    weights,
+    key: undefined,
+    heads: undefined,
+    signal,
+    log,
+  });
   const { dtype, tune } = values;
   const bar = loadProgress(progress);
   const options = { dtype, tune, videos: perRun, signal, onProgress: bar.update, onNotice: log };

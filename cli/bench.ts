@@ -20,7 +20,7 @@ import { adapterOption, dtypeOption, openDevice, tuneOption, uncheckedOption, un
 import { benchKernels } from './bench-kernels.ts';
 import { benchPaper, paperModels } from './bench-paper.ts';
 import { taskOf } from './bench-tasks.ts';
-import { checkpointFile } from './checkpoint-file.ts';
+import { checkpointFile, keyOption } from './checkpoint-file.ts';
 import { defineCommand, UsageError } from './command.ts';
 import { computeProgress, loadProgress } from './load-progress.ts';
 import { openModelSource, syntheticSeed } from './model-source.ts';
@@ -84,6 +84,7 @@ export const bench = defineCommand({
       placeholder: 'synthetic:SEED|FILE',
       description: `weights made by rule, or ${checkpointFile}; synthetic:1 has reference logits, others are timed unchecked`,
     },
+    key: keyOption,
     tune: tuneOption,
     profile: {
       type: 'string',
@@ -109,6 +110,7 @@ export const bench = defineCommand({
         '--table': values.table !== undefined,
         '--videos': values.videos !== undefined,
         '--weights': values.weights !== 'synthetic:1',
+        '--key': values.key !== undefined,
         '--tune': values.tune !== 'cached',
         '--profile': values.profile !== undefined,
       });
@@ -121,6 +123,7 @@ export const bench = defineCommand({
       if (values.profile !== undefined) throw new UsageError('--profile: not with --table');
       if (values.weights !== 'synthetic:1')
         throw new UsageError('--weights: not with --table, which takes synthetic:1');
+      if (values.key !== undefined) throw new UsageError('--key: not with --table');
       return await benchPaper(context);
     }
     const x3d = values.models.find((model) => !configs.has(model));
@@ -150,6 +153,7 @@ export const bench = defineCommand({
       const { config, checkpoint } = await openModelSource({
         model,
         weights: values.weights,
+        key: values.key,
         heads: undefined,
         signal,
         log,

@@ -6,10 +6,12 @@ import { findVideoTools, type VideoTools } from '../loaders/video/node-video-too
 import { labelsFor, parseLabels } from '../model/labels.ts';
 import { type Prediction, topPredictions } from '../model/predictions.ts';
 import { adapterOption, dtypeOption, openDevice, tuneOption } from './adapter.ts';
+import { keyOption } from './checkpoint-file.ts';
 import type { Context, Options, Values } from './command.ts';
 import { defineCommand } from './command.ts';
 import type { ComputedClip } from './evaluate.ts';
 import { computeProgress, loadProgress } from './load-progress.ts';
+import { headsOption } from './model-source.ts';
 import { formatTable, printable } from './table.ts';
 import { describeComplaint, ffmpegOption, maxPictureBytes, modelPathOption, openVideo } from './video.ts';
 import type { VideoNetwork } from './video-network.ts';
@@ -17,12 +19,14 @@ import { networkNames, openVideoNetwork } from './video-network.ts';
 
 const options = {
   model_path: modelPathOption,
+  key: keyOption,
   model_name: {
     type: 'string',
     placeholder: 'NAME|auto',
     default: 'auto',
     description: `${networkNames}; auto: what the checkpoint is`,
   },
+  heads: headsOption,
   input_size: {
     type: 'integer',
     minimum: 1,
@@ -55,7 +59,8 @@ export const classify = defineCommand({
     const { values, signal, log } = context;
     const tools = await findVideoTools({ ffmpeg: values.ffmpeg, signal });
     const labelText = values.labels === undefined ? undefined : await readText(values.labels);
-    const source = { model: values.model_name.toLowerCase(), weights: values.model_path, signal, log };
+    const { model_path: weights, key, heads } = values;
+    const source = { model: values.model_name.toLowerCase(), weights, key, heads, signal, log };
     const network = await openVideoNetwork(source, { input_size: values.input_size });
     try {
       const labels = labelsFor(network.classes, labelText === undefined ? undefined : parseLabels(labelText));

@@ -8,7 +8,7 @@ import { createFileSink } from '../loaders/node-source.ts';
 import { describeTensor, dtypeBits } from '../loaders/safetensors-header.ts';
 import { type TensorToWrite, writeSafetensors } from '../loaders/safetensors-writer.ts';
 import type { AllocateBytes } from '../loaders/source.ts';
-import { checkpointFile, openCheckpointFile } from './checkpoint-file.ts';
+import { checkpointFile, keyOption, openCheckpointFile } from './checkpoint-file.ts';
 import { defineCommand, UsageError } from './command.ts';
 import { formatBytes, formatNumber } from './table.ts';
 
@@ -29,10 +29,11 @@ export const convert = defineCommand({
       description:
         'converts tensors of F64, F32, F16 and BF16; default: every tensor keeps its type, as others always do',
     },
+    key: keyOption,
   },
   async run({ values, positionals: [input, output], signal, log, progress }) {
     await refuseSameFile(input, output);
-    const checkpoint = await openCheckpointFile(input, { signal, log });
+    const checkpoint = await openCheckpointFile(input, { key: values.key, signal, log });
     try {
       const target = values.dtype && targets[values.dtype];
       const plan = planOf(checkpoint, target);

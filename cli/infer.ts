@@ -11,11 +11,13 @@ import { findVideoTools, type VideoTools } from '../loaders/video/node-video-too
 import { chooseStorage } from '../model/planner.ts';
 import { rankOf, topPredictions } from '../model/predictions.ts';
 import { adapterOption, dtypeOption, openDevice, tuneOption } from './adapter.ts';
+import { keyOption } from './checkpoint-file.ts';
 import type { Context, Options, Values } from './command.ts';
 import { defineCommand, UsageError } from './command.ts';
 import type { Outcome, Span } from './evaluate.ts';
 import { evaluate, formatTrace } from './evaluate.ts';
 import { loadProgress } from './load-progress.ts';
+import { headsOption } from './model-source.ts';
 import type { Progress } from './progress.ts';
 import type { ResultsContent, ResultsSink, RunSettings, Summary, VideoResult } from './results-file.ts';
 import {
@@ -38,12 +40,14 @@ import { networkNames, openVideoNetwork } from './video-network.ts';
 const options = {
   val_dir: { type: 'string', placeholder: 'FOLDER', required: true, description: 'a sub-folder for each class' },
   model_path: modelPathOption,
+  key: keyOption,
   model_name: {
     type: 'string',
     placeholder: 'NAME|auto',
     default: 'stam_16',
     description: `${networkNames}; auto: what the checkpoint is`,
   },
+  heads: headsOption,
   num_classes: {
     type: 'integer',
     minimum: 1,
@@ -129,7 +133,8 @@ export const infer = defineCommand({
     const folder = await listVideoFolder(values.val_dir, signal);
     const tools = await findVideoTools({ ffmpeg: values.ffmpeg, signal });
     log(`ffmpeg ${tools.ffmpeg.version}: ${tools.ffmpeg.path}`);
-    const source = { model: values.model_name.toLowerCase(), weights: values.model_path, signal, log };
+    const { model_path: weights, key, heads } = values;
+    const source = { model: values.model_name.toLowerCase(), weights, key, heads, signal, log };
     const network = await openVideoNetwork(source, values);
     try {
       const labels = nameClasses(folder, network.classes, log);

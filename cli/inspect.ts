@@ -1,8 +1,9 @@
 // stam inspect: what a checkpoint holds. Reads no tensor, so it is quick for files of any size.
+import { quoteName } from '../engine/errors.ts';
 import type { Checkpoint } from '../loaders/checkpoint.ts';
 import { identify } from '../model/config.ts';
 import { identifyX3d } from '../model/x3d-config.ts';
-import { checkpointFile, openCheckpointFile } from './checkpoint-file.ts';
+import { checkpointFile, keyOption, openCheckpointFile } from './checkpoint-file.ts';
 import { defineCommand } from './command.ts';
 import { formatBytes, formatNumber, formatTable } from './table.ts';
 
@@ -12,11 +13,12 @@ export const inspect = defineCommand({
   summary: 'lists the tensors of a checkpoint and says which known model it is',
   positionals: [{ placeholder: 'FILE', description: checkpointFile }],
   options: {
+    key: keyOption,
     json: { type: 'flag', description: 'prints one JSON object instead of tables' },
   },
   async run({ values, positionals, signal, stdout, log }) {
     const [path] = positionals;
-    const checkpoint = await openCheckpointFile(path, { signal, log });
+    const checkpoint = await openCheckpointFile(path, { key: values.key, signal, log });
     try {
       const report = describe(checkpoint);
       stdout(values.json ? JSON.stringify(report, undefined, 2) : reportText(report));
@@ -40,6 +42,8 @@ export interface InspectReport {
   readonly metadata: Readonly<Record<string, string>>;
   /** What the file holds beside the tensors. */
   readonly leftOut: readonly string[];
+  /** Where else in the file tensors lie, as --key would name it. */
+  readonly otherKeys: readonly string[];
   readonly tensors: readonly {
     readonly name: string;
     readonly dtype: string;
@@ -68,11 +72,12 @@ function describe(checkpoint: Checkpoint): InspectReport {
     },
     metadata: Object.fromEntries(checkpoint.metadata),
     leftOut: checkpoint.leftOut,
+    otherKeys: checkpoint.otherKeys ?? [],
     tensors,
   };
 }
 
-function reportText({ model, totals, metadata, tensors }: InspectReport): string {
+function reportText({ model, totals, metadata, otherKeys, tensors }: InspectReport): string {
   const tensorTable = formatTable(
     [{ title: 'tensor' }, { title: 'dtype' }, { title: 'shape' }, { title: 'size', align: 'right' }],
     tensors.map(({ name, dtype, shape, bytes }) => [name, dtype, `[${shape.join(', ')}]`, formatBytes(bytes)]),
@@ -84,6 +89,7 @@ function reportText({ model, totals, metadata, tensors }: InspectReport): string
     ...(tensors.length > 0 ? [tensorTable, ''] : []),
     ...(Object.keys(metadata).length > 0 ? [metadataTable, ''] : []),
     `${inAll}, ${formatNumber(totals.elements)} elements, ${formatBytes(totals.bytes)}`,
+    ...(otherKeys.length > 0 ? [`other tensors, for --key: ${otherKeys.map(quoteName).join(', ')}`] : []),
     `model: ${model ?? 'none that is known here'}`,
   ].join('\n');
 }

@@ -79,10 +79,15 @@ function runWithoutCommand(name: string | undefined, { commands, stderr }: Surro
 export function failureText(name: string | undefined, error: unknown, debug: boolean): string {
   const prefix = name === undefined ? 'stam' : `stam ${name}`;
   const message = error instanceof Error ? error.message || error.name : String(error);
-  const lines = message.trim().split(/\r?\n/);
+  const lines = asFlags(message).trim().split(/\r?\n/);
   const more = lines.length > 1 && !debug ? ' (STAM_DEBUG=1 shows the rest)' : '';
   const line = `${prefix}: ${printable(lines[0])}${more}`;
   return debug ? [line, ...debugLines(error)].join('\n') : line;
+}
+
+/** Hints of the library name its options; those of a command have the same names, spelled as flags. */
+function asFlags(message: string): string {
+  return message.replace(/\bthe option `(\w+)`/g, '--$1');
 }
 
 function debugLines(error: unknown): string[] {

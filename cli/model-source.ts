@@ -3,12 +3,20 @@ import type { Checkpoint } from '../loaders/checkpoint.ts';
 import { openSynthetic } from '../loaders/synthetic.ts';
 import type { StamConfig } from '../model/config.ts';
 import { configFromCheckpoint, configFromMetadata, namedConfig } from '../model/config.ts';
+import { onlyPrefix, stamLandmarks, x3dLandmarks } from '../model/names.ts';
 import { weightShapes } from '../model/weights.ts';
 import type { X3dConfig } from '../model/x3d-config.ts';
 import { atSize, identifyX3d, x3dConfigs, x3dFromCheckpoint } from '../model/x3d-config.ts';
 import { x3dShapes } from '../model/x3d-weights.ts';
 import { openCheckpointFile } from './checkpoint-file.ts';
 import { type Context, UsageError } from './command.ts';
+
+export const headsOption = {
+  type: 'integer',
+  minimum: 1,
+  placeholder: 'N',
+  description: 'heads of the spatial transformer, where the weights do not tell',
+} as const;
 
 export interface ModelSource {
   readonly config: StamConfig;
@@ -35,6 +43,8 @@ export interface ModelSourceOptions {
   readonly model: string;
   /** A file or `synthetic:SEED`. */
   readonly weights: string;
+  /** Where in the file they are. */
+  readonly key: string | undefined;
   readonly heads: number | undefined;
   /** Where `auto` finds the configuration for synthetic weights: the input file's metadata. */
   readonly metadata?: ReadonlyMap<string, string> | undefined;
@@ -47,15 +57,18 @@ export interface ModelSourceOptions {
 export async function openModelSource({
   model,
   weights,
+  key,
   heads,
   metadata,
   signal,
   log,
 }: ModelSourceOptions): Promise<ModelSource> {
   const seed = syntheticSeed('--weights', weights);
+  refuseKey(key, seed);
   if (seed === undefined) {
-    const checkpoint = await openCheckpointFile(weights, { signal, log });
+    const checkpoint = await openCheckpointFile(weights, { key, signal, log });
     try {
+      onlyPrefix(checkpoint, stamLandmarks);
       const config =
         model === 'auto' ? configFromCheckpoint(checkpoint, { heads }) : withHeads(namedConfig(model), heads);
       return { config, checkpoint };
@@ -79,19 +92,21 @@ export async function openModelSource({
  * The caller closes the checkpoint.
  */
 export async function openX3dSource(
-  { model, weights, signal, log }: Omit<ModelSourceOptions, 'heads' | 'metadata'>,
+  { model, weights, key, signal, log }: Omit<ModelSourceOptions, 'heads' | 'metadata'>,
   imageSize?: number,
 ): Promise<X3dSource | undefined> {
   const named = x3dConfigs.get(model);
   if (!named && model !== 'auto') return undefined;
   const sized = (config: X3dConfig) => atSize(config, imageSize ?? config.imageSize);
   const seed = syntheticSeed('--weights', weights);
+  refuseKey(key, seed);
   if (seed !== undefined) {
     return named && { config: sized(named), checkpoint: openSynthetic(seed, x3dShapes(named)) };
   }
   const told: string[] = [];
-  const checkpoint = await openCheckpointFile(weights, { signal, log: (line) => told.push(line) });
+  const checkpoint = await openCheckpointFile(weights, { key, signal, log: (line) => told.push(line) });
   try {
+    if (named) onlyPrefix(checkpoint, x3dLandmarks);
     if (named || identifyX3d(checkpoint) !== undefined) {
       for (const line of told) log(line); // of another network, whoever opens it tells them
       return { config: named ? sized(named) : x3dFromCheckpoint(checkpoint, imageSize), checkpoint };
@@ -102,6 +117,10 @@ export async function openX3dSource(
   }
   await checkpoint.close();
   return undefined;
+}
+
+function refuseKey(key: string | undefined, seed: number | undefined): void {
+  if (key !== undefined && seed !== undefined) throw new UsageError('--key: not with synthetic weights');
 }
 
 function withHeads(config: StamConfig, heads: number | undefined): StamConfig {

@@ -17,11 +17,11 @@ import { StamModel } from '../model/stam-model.ts';
 import { x3dConfigs, x3dName } from '../model/x3d-config.ts';
 import { X3dModel } from '../model/x3d-model.ts';
 import { adapterOption, dtypeOption, openDevice } from './adapter.ts';
-import { checkpointFile } from './checkpoint-file.ts';
+import { checkpointFile, keyOption } from './checkpoint-file.ts';
 import { defineCommand } from './command.ts';
 import { computeProgress, loadProgress } from './load-progress.ts';
 import type { ModelSourceOptions } from './model-source.ts';
-import { openModelSource, openX3dSource, syntheticSeed } from './model-source.ts';
+import { headsOption, openModelSource, openX3dSource, syntheticSeed } from './model-source.ts';
 
 interface Frames {
   readonly data: Float32Array<ArrayBuffer>;
@@ -46,6 +46,7 @@ export const run = defineCommand({
       required: true,
       description: `${checkpointFile}, or weights made by rule`,
     },
+    key: keyOption,
     input: {
       type: 'string',
       placeholder: 'FILE|synthetic:SEED',
@@ -54,12 +55,7 @@ export const run = defineCommand({
         'a .safetensors file with `frames` in 0..1, [V F, 3, H, W] or for X3D [V, 3, F, H, W], or one video made by rule',
     },
     output: { type: 'string', placeholder: 'FILE', required: true, description: 'the .safetensors file to write' },
-    heads: {
-      type: 'integer',
-      minimum: 1,
-      placeholder: 'N',
-      description: 'heads of the spatial transformer, where the weights do not tell',
-    },
+    heads: headsOption,
     input_size: {
       type: 'integer',
       minimum: 1,
@@ -74,9 +70,9 @@ export const run = defineCommand({
   async run({ values, signal, log, progress }) {
     const seed = syntheticSeed('--input', values.input);
     const input = seed === undefined ? await openSafetensors(await fileSource(values.input), { signal }) : undefined;
-    const { model, weights, heads } = values;
+    const { model, weights, key, heads } = values;
     const size = values.input_size ?? sizeOfVideos(input);
-    const options = { model, weights, heads, metadata: input?.metadata, signal, log };
+    const options = { model, weights, key, heads, metadata: input?.metadata, signal, log };
     const network = (await openX3d(options, size)) ?? (await openStam(options, size));
     const { checkpoint, videoShape } = network;
     const frames = input ? await readFrames(input, videoShape, signal) : syntheticFrames(seed ?? 0, videoShape);

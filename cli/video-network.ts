@@ -77,7 +77,7 @@ export const networkNames = [...configs.keys(), ...x3dConfigs.keys()].join(', ')
  * has no use for, and bad-input for those that ask for another network.
  */
 export async function openVideoNetwork(
-  source: Pick<ModelSourceOptions, 'model' | 'weights' | 'signal' | 'log'>,
+  source: Omit<ModelSourceOptions, 'metadata'>,
   asked: AskedFrames,
 ): Promise<VideoNetwork> {
   if (source.model !== 'auto' && !configs.has(source.model) && !x3dConfigs.has(source.model)) {
@@ -96,7 +96,7 @@ export async function openVideoNetwork(
 type NetworkSource = Parameters<typeof openVideoNetwork>[0];
 
 async function openStam(source: NetworkSource, asked: AskedFrames): Promise<VideoNetwork> {
-  const { config, checkpoint } = await openModelSource({ ...source, heads: undefined });
+  const { config, checkpoint } = await openModelSource(source);
   try {
     expectOfModel('input_size', asked.input_size, config.imageSize);
   } catch (error) {

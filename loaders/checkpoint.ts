@@ -21,6 +21,8 @@ export interface Checkpoint {
   readonly metadata: ReadonlyMap<string, string>;
   /** What the file holds beside the tensors and is not handed on, by name: `optimizer`, `epoch`. */
   readonly leftOut: readonly string[];
+  /** Where else in the file tensors lie, those with the most first: each may be the option `key` of whoever opened it. */
+  readonly otherKeys?: readonly string[] | undefined;
   /**
    * The elements of one tensor as float32, [shape] row-major; F64 is rounded to nearest.
    * Throws missing-tensor when there is no such tensor, unsupported when its dtype is no float.

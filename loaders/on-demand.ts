@@ -12,6 +12,7 @@ export interface OnDemandTensors<T extends TensorInfo> {
   readonly tensors: ReadonlyMap<string, T>;
   readonly metadata?: ReadonlyMap<string, string>;
   readonly leftOut?: readonly string[];
+  readonly otherKeys?: readonly string[];
   /** The elements of one tensor, little-endian, row-major; where it can, in what `allocate` gives, which it calls once. */
   readElements(
     tensor: T,
@@ -23,7 +24,7 @@ export interface OnDemandTensors<T extends TensorInfo> {
 
 /** Makes a checkpoint of them. */
 export function onDemandCheckpoint<T extends TensorInfo>(parts: OnDemandTensors<T>): Checkpoint {
-  const { name: file, tensors, metadata = new Map(), leftOut = [] } = parts;
+  const { name: file, tensors, metadata = new Map(), leftOut = [], otherKeys } = parts;
   function find(name: string): T {
     const tensor = tensors.get(name);
     if (tensor) return tensor;
@@ -37,6 +38,7 @@ export function onDemandCheckpoint<T extends TensorInfo>(parts: OnDemandTensors<
     tensors,
     metadata,
     leftOut,
+    otherKeys,
     async read(name, signal, allocate) {
       const tensor = find(name);
       const { dtype, shape } = tensor;

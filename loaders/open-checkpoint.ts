@@ -12,6 +12,7 @@ export type OpenCheckpointOptions = SafetensorsOptions & PthOptions;
 /**
  * Opens a safetensors file or a PyTorch checkpoint; its first bytes tell which, its name does not matter. The checkpoint owns
  * the source from here on: it is closed with the checkpoint, or at once when opening fails.
+ * With the option `key` a safetensors file gives the tensors whose names begin with that and a dot, without it, and leaves out the others.
  * Throws what `openSafetensors` and `openPth` throw, and for files that are known to be something else what they are.
  */
 export async function openCheckpoint(source: ByteSource, options: OpenCheckpointOptions = {}): Promise<Checkpoint> {
@@ -19,8 +20,11 @@ export async function openCheckpoint(source: ByteSource, options: OpenCheckpoint
   try {
     const start = await readStart(source, signal);
     const whole = startingWith(start, source);
-    if (formatOf(start) === 'other')
-      return await openSafetensors(whole, options).catch((error) => explain(error, start, source));
+    if (formatOf(start) === 'other') {
+      const opened = await openSafetensors(whole, options).catch((error) => explain(error, start, source));
+      // likewise a file of its own, as the reader of pickles below
+      return options.key ? (await import('./tensors-under.ts')).tensorsUnder(opened, options.key) : opened;
+    }
     // the reader of pickles is a file of its own in the library for browsers: apps that load safetensors never fetch it
     const { openPth } = await import('./pytorch/pth.ts');
     return await openPth(whole, options);

@@ -12,7 +12,7 @@ import { type ByteSource, blobSource, bufferSource } from './source.ts';
  * Where weights are: an address (http, https, blob or data; in browsers relative ones too), in Node also a path; a Request, which may
  * carry headers; a File or Blob; bytes, or a stream of Uint8Arrays, which can be read only once: recover() cannot read it again.
  * The format is told by the bytes: safetensors, or what torch.save wrote. What ends in `.index.json`, whatever query an address has behind
- * that, is the index of safetensors files beside it; they are asked for without a query.
+ * that, is the index of such files beside it; they are asked for without a query.
  */
 export type WeightInput =
   | string
@@ -52,8 +52,8 @@ export async function openWeights(input: WeightInput, options: OpenWeightsOption
   const place = placeOf(input);
   const source = await open(place);
   if (!isIndex(place, source.name)) return await openCheckpoint(source, options);
-  const { openShardedSafetensors } = await closingOnFailure(source, shardReader());
-  return await openShardedSafetensors(source, (name) => open(beside(place, name)), options);
+  const { openShardedSafetensors, shardPlace } = await closingOnFailure(source, shardReader());
+  return await openShardedSafetensors(source, async (name) => open(shardPlace(place, name)), options);
 }
 
 /** A file of its own in the library for browsers: most models come in one file. */
@@ -143,18 +143,6 @@ async function fetchWhole(url: URL, signal: AbortSignal | undefined): Promise<By
 function isIndex(place: Place, name: string): boolean {
   const { pathname } = place instanceof Request ? new URL(place.url) : (place as Partial<URL>);
   return (pathname?.startsWith('/') ? pathname : name).endsWith('.index.json');
-}
-
-/** The shard of this name, which is plain letters, beside its index. */
-function beside(index: Place, name: string): Place {
-  if (index instanceof Request) return new Request(new URL(name, index.url), index);
-  if (index instanceof URL) return new URL(name, index);
-  if (typeof index === 'string') return index.replace(/[^/\\]*$/, name);
-  throw new StamError('bad-input', {
-    where: 'weights',
-    problem: 'an index without a place does not tell where its files are',
-    hint: 'pass an address or a path, or the one file that holds all tensors',
-  });
 }
 
 async function keep(source: ByteSource, { cache = true, onNotice }: OpenWeightsOptions): Promise<ByteSource> {

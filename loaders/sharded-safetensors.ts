@@ -1,13 +1,15 @@
-// A checkpoint in several safetensors files, and the index that says which tensor lies in which:
+// A checkpoint in several files, of safetensors or of torch.save, and the index that says which tensor lies in which:
 //   model.safetensors.index.json: { "metadata": { "total_size": N }, "weight_map": { tensor: file name } }
+//   pytorch_model.bin.index.json: the same
 import { StamError } from '../engine/errors.ts';
 import type { Checkpoint, TensorInfo } from './checkpoint.ts';
-import { openSafetensors, type SafetensorsOptions } from './safetensors.ts';
-import { defaultMaxHeaderBytes, describeTensor } from './safetensors-header.ts';
+import { type OpenCheckpointOptions, openCheckpoint } from './open-checkpoint.ts';
+import { defaultMaxHeaderBytes, describeTensor, maxFormatHeaderBytes } from './safetensors-header.ts';
 import type { ByteSource } from './source.ts';
 import { JsonReader } from './strict-json.ts';
+import { tensorsUnder } from './tensors-under.ts';
 
-export interface ShardedSafetensorsOptions extends SafetensorsOptions {
+export interface ShardedSafetensorsOptions extends OpenCheckpointOptions {
   /** Longest index to accept, in bytes: 16 MiB unless told. */
   maxIndexBytes?: number | undefined;
   /** The most shards to accept: 512 unless told. All are open at a time. */
@@ -21,7 +23,7 @@ const defaultMaxShards = 512;
  * shard that the index names, and a shard may hold none that the index does not place there. `openShard` gets plain file names, which
  * it looks up beside the index. `total_size` is not checked: writers count differently.
  *
- * The metadata are the index's own, numbers as they are written, and what the shards agree on.
+ * With the option `key`, the tensors whose names begin with that and a dot, without it. The metadata are the index's own, numbers as they are written, and what the shards agree on.
  * The index is closed when it has been read; the shards with the checkpoint, or at once when opening fails.
  * Throws bad-checkpoint, naming index or shard and tensor, for what breaks a rule; bad-input for a bad option; and what `openShard` throws.
  */
@@ -31,14 +33,14 @@ export async function openShardedSafetensors(
   options: ShardedSafetensorsOptions = {},
 ): Promise<Checkpoint> {
   const { fileOf, metadata } = await readIndex(index, options);
-  const { maxHeaderBytes, signal } = options;
+  const { key, ...shardOptions } = options;
   const shards = new Map<string, Checkpoint>();
   async function close(): Promise<void> {
     await Promise.all([...shards.values()].map((shard) => shard.close()));
   }
   try {
     for (const file of new Set(fileOf.values())) {
-      const shard = await openSafetensors(await openShard(file), { maxHeaderBytes, signal });
+      const shard = await openCheckpoint(await openShard(file), shardOptions);
       shards.set(file, shard);
       refuseStrangers(shard, file, fileOf, index.name);
     }
@@ -49,16 +51,17 @@ export async function openShardedSafetensors(
       const where = describeTensor(index.name, name);
       throw new StamError('missing-tensor', { where, problem: 'there is no such tensor in the index' });
     };
-    return {
+    const whole: Checkpoint = {
       name: index.name,
       tensors,
       metadata: new Map([...commonMetadata(shards), ...metadata]),
-      leftOut: [],
+      leftOut: [...shards.values()].flatMap(({ leftOut }) => leftOut),
       read: async (name, ...rest) => await shardOf(name).read(name, ...rest),
       readBytes: async (name, ...rest) => await shardOf(name).readBytes(name, ...rest),
       order: () => [...tensors.keys()],
       close,
     };
+    return key ? tensorsUnder(whole, key) : whole;
   } catch (error) {
     await close();
     throw error;
@@ -84,7 +87,7 @@ async function readIndex(
         problem: 'the index is too long',
         got: `${source.size} bytes`,
         expected: `at most ${maxIndexBytes}`,
-        hint: 'raise maxIndexBytes to read it',
+        hint: source.size <= maxFormatHeaderBytes ? 'raise maxIndexBytes to read it' : 'this may be no index',
       });
     }
     return parseIndex(await source.read(0, source.size, signal), source.name, maxShards);
@@ -128,7 +131,8 @@ function readWeightMap(json: JsonReader, index: string, maxShards: number): Map<
     fileOf.set(tensor, file);
     files.add(file);
     if (files.size > maxShards) {
-      throw json.error('too many shards', undefined, `at most ${maxShards}, or as many as maxShards allows`);
+      const more = maxShards <= defaultMaxShards ? ', or as many as maxShards allows' : '';
+      throw json.error('too many shards', undefined, `at most ${maxShards}${more}`);
     }
   }
   return fileOf;
@@ -143,6 +147,18 @@ function readMetadata(json: JsonReader): Map<string, string> {
     if (value !== undefined) metadata.set(key, value);
   }
   return metadata;
+}
+
+/** The shard of this name, which is plain letters, beside an index at an address or a path. Throws bad-input for one that has no place. */
+export function shardPlace(index: unknown, name: string): Request | URL | string {
+  if (index instanceof Request) return new Request(new URL(name, index.url), index);
+  if (index instanceof URL) return new URL(name, index);
+  if (typeof index === 'string') return index.replace(/[^/\\]*$/, name);
+  throw new StamError('bad-input', {
+    where: 'weights',
+    problem: 'an index without a place does not tell where its files are',
+    hint: 'pass an address or a path, or the one file that holds all tensors',
+  });
 }
 
 /** Nothing that a path, a drive or an address could be made of: the name must stay beside the index wherever it is looked up. */

@@ -181,7 +181,7 @@ function defaultHeads(where: string, channels: number): number {
     where,
     problem: 'the shapes do not tell the number of heads',
     got: `${channels} channels`,
-    hint: 'name it with --heads, or in the metadata as `heads`',
+    hint: 'name it by the option `heads`, or in the metadata as `heads`',
   });
 }
 

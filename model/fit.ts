@@ -14,7 +14,11 @@ export interface FittedSource extends TensorSource {
 }
 
 /** A checkpoint, or anything like one that may lack metadata. */
-export type FitSource = TensorSource & { readonly metadata?: ReadonlyMap<string, string> | undefined };
+export type FitSource = TensorSource & {
+  readonly metadata?: ReadonlyMap<string, string> | undefined;
+  /** What was changed in it already, one sentence each. */
+  readonly notices?: readonly string[] | undefined;
+};
 
 /** Tensors named in one message. */
 const maxNamed = 8;
@@ -43,6 +47,7 @@ export function fitCheckpoint(
     identify,
   });
   return withZeros(source, zeros, [
+    ...(source.notices ?? []),
     ...(zeros.size > 0
       ? [`${source.name}: a checkpoint of STAM's first version: its qkv biases are taken as zeros`]
       : []),

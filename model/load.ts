@@ -171,9 +171,12 @@ async function loadParts(
   const { signal } = rest;
   throwIfAborted(signal);
   const opened = await madeUnlessAborted(open(signal), ({ close }) => void close().catch(() => undefined), signal);
-  const { source, close } = opened;
+  const { close } = opened;
+  let { source } = opened;
   let device: Device | undefined;
   try {
+    // a file of its own in the library for browsers: few checkpoints have other names
+    if (!source.tensors.has('cls_token')) source = (await import('./names.ts')).withoutPrefix(source);
     const config = name === 'auto' ? configFromCheckpoint(source, { heads }) : namedConfig(name);
     if (before) expectSame(config, before);
     const making = gpu ? Device.adopt(gpu) : requestDevice();

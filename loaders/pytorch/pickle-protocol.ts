@@ -7,16 +7,16 @@ const magicBytes = String.raw`(?:\x95[^]{8})?\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6
 const magicText = String.raw`L119547037146038801333356L?\n\.`;
 
 const ofTorch = new RegExp(`^(?:${magicText}|\\x80[\\x03-\\x05]${magicBytes})`);
-const withProtocol = /^\x80[\0\x01\x03-\x05]/;
 /** A dict, a list, or the name of a class, and that it is to be remembered: such pickles do not say which protocol they are of. */
-const withoutProtocol = /^(?:[}\]]q\0|\([dl]p\d+\n|c[A-Za-z_][\w.]*\n[A-Za-z_]\w*\n(?:p\d+\n|q))/;
+const withoutProtocol = /^(?:[}\]]q[^ -~]|\([dl]p\d+\n|c[A-Za-z_][\w.]*\n[A-Za-z_]\w*\n(?:p\d+\n|q))/;
 
 /** What to throw for bytes that begin as a pickle of another protocol than 2: unsupported where torch.save wrote it, else bad-checkpoint. */
 export function otherProtocolError(where: string, start: Uint8Array, isInZip = false): StamError | undefined {
   const text = new TextDecoder('latin1').decode(start.subarray(0, 256));
+  const saysProtocol = start[0] === 0x80 && [0, 1, 3, 4, 5].includes(start[1]);
   const byTorch = isInZip || ofTorch.test(text);
-  if (!ofTorch.test(text) && !withProtocol.test(text) && !withoutProtocol.test(text)) return undefined;
-  const protocol = start[0] === 0x80 ? `${start[1]}` : '0 or 1';
+  if (!saysProtocol && !ofTorch.test(text) && !withoutProtocol.test(text)) return undefined;
+  const protocol = saysProtocol ? `${start[1]}` : '0 or 1';
   return new StamError(byTorch ? 'unsupported' : 'bad-checkpoint', {
     where,
     problem: 'not a checkpoint that can be read',

@@ -5,7 +5,8 @@ import { StamError } from '../../engine/errors.ts';
 import { describeTensor } from '../safetensors-header.ts';
 import type { ByteSource } from '../source.ts';
 import { type PickleRules, type PickleValue, unpickle } from './pickle.ts';
-import { defaultMaxPickleBytes, type StoredBytes, type TorchFile, type TorchFileOptions } from './torch-file.ts';
+import type { StoredBytes, TorchFile, TorchFileOptions } from './torch-file.ts';
+import { defaultMaxPickleBytes, pickleHint } from './torch-file.ts';
 import { collectStorages, type TorchStorage } from './torch-pickle.ts';
 
 const magic = 0x1950a86a20f9469cfc6cn;
@@ -70,8 +71,8 @@ class PickleSequence {
       const read = this.bytes.byteLength;
       if (read === source.size) throw refusal(source, `the file ends within the ${what}`, `${read} bytes`);
       if (read === most) {
-        const hint = 'raise maxPickleBytes to read it';
-        throw refusal(source, 'the pickles are too long', undefined, `at most ${this.maxBytes} bytes`, hint);
+        const expected = `at most ${this.maxBytes} bytes`;
+        throw refusal(source, 'the pickles are too long', undefined, expected, pickleHint(this.maxBytes));
       }
       this.bytes = await source.read(0, Math.min(4 * read, most), signal);
     }

@@ -3,7 +3,8 @@ import { StamError } from '../../engine/errors.ts';
 import { describeTensor } from '../safetensors-header.ts';
 import type { ByteSource } from '../source.ts';
 import { unpickle } from './pickle.ts';
-import { defaultMaxPickleBytes, type StoredBytes, type TorchFile, type TorchFileOptions } from './torch-file.ts';
+import type { StoredBytes, TorchFile, TorchFileOptions } from './torch-file.ts';
+import { defaultMaxPickleBytes, pickleHint } from './torch-file.ts';
 import { collectStorages } from './torch-pickle.ts';
 import { torchScriptError } from './torchscript.ts';
 import { openZip, type ZipArchive } from './zip.ts';
@@ -23,7 +24,7 @@ export async function openZipFile(source: ByteSource, options: TorchFileOptions)
       problem: 'the pickle is too long',
       got: `${size} bytes`,
       expected: `at most ${maxPickleBytes}`,
-      hint: 'raise maxPickleBytes to read it',
+      hint: pickleHint(size - 1),
     });
   }
   const { rules, storages: named } = collectStorages();

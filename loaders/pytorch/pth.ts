@@ -12,9 +12,13 @@ import { openZipFile } from './pth-zip.ts';
 import { findStateDict } from './state-dict.ts';
 import { checkView, expandedBytes, maxExpandedBytes, readView, type TensorView, viewBytes } from './tensor-view.ts';
 import type { StoredBytes, TorchFile, TorchFileOptions } from './torch-file.ts';
+import { largestMaxPickleBytes } from './torch-file.ts';
 import type { TorchTensor } from './torch-pickle.ts';
 
-export type PthOptions = TorchFileOptions;
+export interface PthOptions extends TorchFileOptions {
+  /** Where in the file the weights are, keys with dots between them: `net.backbone`. Left out, where training scripts put them. */
+  readonly key?: string | undefined;
+}
 
 /** A tensor and what it is a view of. */
 interface PthTensor extends TensorInfo {
@@ -26,15 +30,16 @@ interface PthTensor extends TensorInfo {
 
 /**
  * Opens what torch.save wrote, in the zip or the legacy form: a state_dict, or a dict that holds one as `model`, `state_dict`,
- * `model_state` or `model_state_dict`. A prefix `module.` that all names have is dropped. The checkpoint owns the source from
- * here on: it is closed with the checkpoint, or at once when opening fails.
- * Throws bad-checkpoint for a file that is damaged or needs anything run, which it names; unsupported for TorchScript, the tar
- * format from before PyTorch 0.1.12, and files of big-endian machines; bad-input for a bad option.
+ * `model_state` or `model_state_dict`, or where the option `key` says. Names are as they are in the file. The checkpoint owns the source
+ * from here on: it is closed with the checkpoint, or at once when opening fails.
+ * Throws bad-checkpoint for a file that is damaged or needs anything run, which it names; unsupported for TorchScript, pickles of another
+ * protocol than 2, the tar format from before PyTorch 0.1.12, and files of big-endian machines; bad-input for a bad option, and for a
+ * `key` under which there are no tensors.
  */
 export async function openPth(source: ByteSource, options: PthOptions = {}): Promise<Checkpoint> {
   try {
     checkMaxPickleBytes(options.maxPickleBytes);
-    return checkpointOf(source, await openContainer(source, options));
+    return checkpointOf(source, await openContainer(source, options), options.key || undefined);
   } catch (error) {
     await source.close();
     throw error;
@@ -60,8 +65,8 @@ async function openContainer(source: ByteSource, options: PthOptions): Promise<T
   }
 }
 
-function checkpointOf(source: ByteSource, file: TorchFile): Checkpoint {
-  const { tensors, leftOut } = findStateDict(file.root, source.name);
+function checkpointOf(source: ByteSource, file: TorchFile, key: string | undefined): Checkpoint {
+  const { tensors, leftOut, otherKeys } = findStateDict(file.root, source.name, key);
   const placed = [...tensors].map(([name, tensor]) => place(source.name, name, tensor, file));
   boundExpanded(source, placed);
   const position = ({ stored, base, view }: PthTensor) => stored.position + base + view.offset * view.elementBytes;
@@ -70,6 +75,7 @@ function checkpointOf(source: ByteSource, file: TorchFile): Checkpoint {
     name: source.name,
     tensors: new Map(placed.map((tensor) => [tensor.name, tensor])),
     leftOut,
+    otherKeys,
     readElements({ name, dtype, shape, view, stored, base }, signal, allocate) {
       if (!dtypeBits.has(dtype)) {
         throw new StamError('unsupported', {
@@ -116,11 +122,11 @@ function boundExpanded({ name: file, size }: ByteSource, tensors: readonly PthTe
 }
 
 function checkMaxPickleBytes(value: number | undefined): void {
-  if (value === undefined || (Number.isInteger(value) && value > 0 && value <= 2 ** 30)) return;
+  if (value === undefined || (Number.isInteger(value) && value > 0 && value <= largestMaxPickleBytes)) return;
   throw new StamError('bad-input', {
     where: 'openPth: maxPickleBytes',
     problem: 'bad limit',
     got: `${value}`,
-    expected: `an integer in 1..${2 ** 30}`,
+    expected: `an integer in 1..${largestMaxPickleBytes}`,
   });
 }

@@ -30,3 +30,10 @@ export interface TorchFileOptions {
 }
 
 export const defaultMaxPickleBytes = 16 * 1024 * 1024;
+/** The most that maxPickleBytes may be. */
+export const largestMaxPickleBytes = 2 ** 30;
+
+/** What to do about pickles of so many bytes or more that were refused; nothing where no limit would let them pass. */
+export function pickleHint(bytes: number): string | undefined {
+  return bytes < largestMaxPickleBytes ? 'raise maxPickleBytes to read it' : undefined;
+}
