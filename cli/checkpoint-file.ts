@@ -4,6 +4,7 @@ import type { Checkpoint } from '../loaders/checkpoint.ts';
 import { fileSource } from '../loaders/node-source.ts';
 import { openCheckpoint } from '../loaders/open-checkpoint.ts';
 import { largestMaxPickleBytes } from '../loaders/pytorch/torch-file.ts';
+import { readAhead } from '../loaders/read-ahead.ts';
 import { maxFormatHeaderBytes } from '../loaders/safetensors-header.ts';
 import { openShardedSafetensors } from '../loaders/sharded-safetensors.ts';
 import { tensorsUnder } from '../loaders/tensors-under.ts';
@@ -51,11 +52,12 @@ export async function openCheckpointFile(
 }
 
 async function open(path: string, key: string | undefined, signal: AbortSignal): Promise<Checkpoint> {
-  const source = await fileSource(path);
+  const openFile = async (file: string) => readAhead(await fileSource(file));
+  const source = await openFile(path);
   // no command has options for the limits that the library sets for apps, so that they are the largest here
   const options = { key, maxHeaderBytes: maxFormatHeaderBytes, maxPickleBytes: largestMaxPickleBytes, signal };
   if (!path.endsWith('.index.json')) return await openCheckpoint(source, options);
   const limits = { maxIndexBytes: maxFormatHeaderBytes, maxShards: maxOpenFiles };
-  const openShard = (name: string) => fileSource(join(dirname(path), name));
+  const openShard = (name: string) => openFile(join(dirname(path), name));
   return await openShardedSafetensors(source, openShard, { ...options, ...limits });
 }

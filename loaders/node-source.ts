@@ -9,6 +9,9 @@ import { type ByteSink, type ByteSource, rangedSource } from './source.ts';
 /** Largest single read, in bytes: an abort is noticed between two of them. */
 const chunkBytes = 16 * 1024 * 1024;
 
+/** Small writes are gathered into one of at most so many bytes: each costs far more than the bytes of a small tensor. */
+const pendingBytes = 256 * 1024;
+
 /**
  * A regular file. A file that is replaced by another of its name is read on as it was; one that is written to is not read on, unless that
  * happens within the few milliseconds by which the system counts the time of a change.
@@ -106,17 +109,32 @@ export async function createFileSink(path: string): Promise<ByteSink> {
     }
   }
 
+  async function writeAll(bytes: Uint8Array): Promise<void> {
+    for (let done = 0; done < bytes.byteLength; ) {
+      done += (await file.write(bytes, done, bytes.byteLength - done)).bytesWritten;
+    }
+  }
+
+  const pending = new Uint8Array(pendingBytes);
+  let filled = 0;
+  async function flush(): Promise<void> {
+    await writeAll(pending.subarray(0, filled));
+    filled = 0;
+  }
+
   return {
     name: path,
     abort,
     write: (bytes) =>
       orAbort(async () => {
-        for (let done = 0; done < bytes.byteLength; ) {
-          done += (await file.write(bytes, done, bytes.byteLength - done)).bytesWritten;
-        }
+        if (filled + bytes.byteLength > pendingBytes) await flush();
+        if (bytes.byteLength > pendingBytes) return await writeAll(bytes);
+        pending.set(bytes, filled);
+        filled += bytes.byteLength;
       }),
     finish: () =>
       orAbort(async () => {
+        await flush();
         await file.sync(); // else a crash could leave the new name on missing bytes
         await file.close();
         await rename(partial, target);

@@ -58,14 +58,12 @@ export async function writeSafetensors(
 
 /** A function of its own, so that the elements are out of scope before the next tensor's are asked for. */
 async function writeTensor(sink: ByteSink, tensor: TensorToWrite): Promise<void> {
-  const { name, dtype, shape } = tensor;
-  const where = describeTensor(sink.name, name, dtype, shape);
-  const bytes = 'bytes' in tensor ? await tensor.bytes() : await encode(where, tensor);
+  const bytes = 'bytes' in tensor ? await tensor.bytes() : await encode(sink.name, tensor);
   const expected = byteLength(tensor);
   if (bytes.byteLength !== expected) {
     const inElements = (count: number) => `${(8 * count) / elementBits(tensor)}`;
     throw new StamError('shape-mismatch', {
-      where,
+      where: placeOf(sink.name, tensor),
       problem: 'wrong number of elements',
       got: inElements(bytes.byteLength),
       expected: inElements(expected),
@@ -74,9 +72,10 @@ async function writeTensor(sink: ByteSink, tensor: TensorToWrite): Promise<void>
   await sink.write(bytes);
 }
 
-async function encode(where: string, { dtype, data }: FloatsToWrite): Promise<Uint8Array<ArrayBuffer>> {
-  const values = await data();
-  if (dtype === 'F16') refuseOverflow(where, values);
+async function encode(file: string, tensor: FloatsToWrite): Promise<Uint8Array<ArrayBuffer>> {
+  const { dtype } = tensor;
+  const values = await tensor.data();
+  if (dtype === 'F16') refuseOverflow(placeOf(file, tensor), values);
   const elements = dtype === 'F32' ? values : dtype === 'F16' ? encodeHalves(values) : encodeBfloats(values);
   return new Uint8Array(elements.buffer, elements.byteOffset, elements.byteLength);
 }
@@ -113,11 +112,12 @@ function encodeHeader(
   for (const tensor of tensors) {
     const { name, dtype, shape } = tensor;
     const end = begin + byteLength(tensor);
-    const where = describeTensor(file, name, dtype, shape);
-    if (!dtypeBits.has(dtype)) throw new StamError('bad-input', { where, problem: 'the format has no such dtype' });
-    if (names.has(name)) throw new StamError('bad-input', { where, problem: 'this name is already taken' });
+    const refuse = (problem: string, expected?: string) =>
+      new StamError('bad-input', { where: placeOf(file, tensor), problem, expected });
+    if (!dtypeBits.has(dtype)) throw refuse('the format has no such dtype');
+    if (names.has(name)) throw refuse('this name is already taken');
     if (shape.some((size) => !Number.isSafeInteger(size) || size < 0) || !Number.isSafeInteger(end)) {
-      throw new StamError('bad-input', { where, problem: 'bad shape', expected: 'non-negative integers' });
+      throw refuse('bad shape', 'non-negative integers');
     }
     names.add(name);
     members.push(
@@ -139,6 +139,11 @@ function encodeHeader(
   new DataView(bytes.buffer).setBigUint64(0, BigInt(length), true);
   bytes.set(json, prefixBytes);
   return bytes;
+}
+
+/** A tensor in a message. Made where there is one: for many small tensors it takes longer than writing them. */
+function placeOf(file: string, { name, dtype, shape }: TensorToWrite): string {
+  return describeTensor(file, name, dtype, shape);
 }
 
 function quote(file: string, text: string): string {
