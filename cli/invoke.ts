@@ -121,7 +121,7 @@ class Screen {
       stdout: (text) => this.stdout(text),
       log: (line) => {
         this.#bar?.clear();
-        stderr.write(`${line}\n`);
+        stderr.write(`${asFlags(line)}\n`);
       },
       progress: (label, total, unit, begin = 0) => {
         this.#bar?.clear();

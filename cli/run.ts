@@ -9,6 +9,7 @@ import { elementCount, formatShape, sameShape } from '../engine/shape.ts';
 import type { Checkpoint } from '../loaders/checkpoint.ts';
 import { createFileSink, fileSource } from '../loaders/node-source.ts';
 import { openSafetensors } from '../loaders/safetensors.ts';
+import { maxFormatHeaderBytes } from '../loaders/safetensors-header.ts';
 import { writeSafetensors } from '../loaders/safetensors-writer.ts';
 import { unit } from '../loaders/synthetic.ts';
 import { configName, configs } from '../model/config.ts';
@@ -69,7 +70,7 @@ export const run = defineCommand({
   },
   async run({ values, signal, log, progress }) {
     const seed = syntheticSeed('--input', values.input);
-    const input = seed === undefined ? await openSafetensors(await fileSource(values.input), { signal }) : undefined;
+    const input = seed === undefined ? await openFrames(values.input, signal) : undefined;
     const { model, weights, key, heads } = values;
     const size = values.input_size ?? sizeOfVideos(input);
     const options = { model, weights, key, heads, metadata: input?.metadata, signal, log };
@@ -94,6 +95,8 @@ export const run = defineCommand({
     const keep = values.dump ? () => true : network.summarises;
     const outputs = await loaded.run(frames.data, { keep, signal, onProgress: computing.update });
     computing.finish();
+    const warning = notFinite(outputs);
+    if (warning !== undefined) log(warning);
 
     const shapes = loaded.outputShapes(frames.videos, keep);
     const tensors = [...outputs].map(([name, data]) => ({
@@ -115,6 +118,21 @@ export const run = defineCommand({
     device.dispose();
   },
 });
+
+async function openFrames(path: string, signal: AbortSignal): Promise<Checkpoint> {
+  return await openSafetensors(await fileSource(path), { maxHeaderBytes: maxFormatHeaderBytes, signal });
+}
+
+/** What to tell of outputs that are not finite numbers, which are written all the same: they may tell where it began. */
+function notFinite(outputs: Outputs): string | undefined {
+  const names = [...outputs].flatMap(([name, data]) => (data.every(Number.isFinite) ? [] : [name]));
+  if (names.length === 0) return undefined;
+  const more = names.length > 3 ? ` and ${names.length - 3} more` : '';
+  return (
+    `warning: there is NaN or infinity in ${names.slice(0, 3).join(', ')}${more}; the weights or the frames may hold what is no number, ` +
+    'or be too large for f16, which --dtype f32 tells'
+  );
+}
 
 /** S of frames [V, 3, F, S, S]; of frames of another rank the weights tell. */
 function sizeOfVideos(input: Checkpoint | undefined): number | undefined {
@@ -183,7 +201,7 @@ function syntheticFrames(seed: number, shape: readonly number[]): Frames {
 }
 
 async function readFrames(
-  input: Awaited<ReturnType<typeof openSafetensors>>,
+  input: Checkpoint,
   [first, ...rest]: readonly number[],
   signal: AbortSignal,
 ): Promise<Frames> {

@@ -90,7 +90,7 @@ function refuseOverflow(where: string, values: Float32Array): void {
       problem: `element ${i} is too large for F16`,
       got: `${values[i]}`,
       expected: 'less than 65520 in magnitude',
-      hint: 'write F32 or BF16',
+      hint: 'choose F32 or BF16 by the option `dtype`',
     });
   }
 }

@@ -320,7 +320,7 @@ export function expectFinite(outputs: Outputs, storage: StorageType): void {
     got: `${logits[index]} at ${index}`,
     hint:
       storage === 'f16'
-        ? "weights, activations or frames may be too large for f16: load with dtype 'f32'"
+        ? 'weights, activations or frames may be too large for f16: load with the option `dtype` f32'
         : 'the weights or the frames may hold what is no number',
   });
 }

@@ -10,6 +10,9 @@ const ofTorch = new RegExp(`^(?:${magicText}|\\x80[\\x03-\\x05]${magicBytes})`);
 /** A dict, a list, or the name of a class, and that it is to be remembered: such pickles do not say which protocol they are of. */
 const withoutProtocol = /^(?:[}\]]q[^ -~]|\([dl]p\d+\n|c[A-Za-z_][\w.]*\n[A-Za-z_]\w*\n(?:p\d+\n|q))/;
 
+/** The way out of a pickle that torch.save did not write; nothing of it is run here, but there it is. */
+export const resaveHint = "if you trust it, save it again in Python: torch.save(pickle.load(open(file, 'rb')), other)";
+
 /** What to throw for bytes that begin as a pickle of another protocol than 2: unsupported where torch.save wrote it, else bad-checkpoint. */
 export function otherProtocolError(where: string, start: Uint8Array, isInZip = false): StamError | undefined {
   const text = new TextDecoder('latin1').decode(start.subarray(0, 256));
@@ -24,6 +27,6 @@ export function otherProtocolError(where: string, start: Uint8Array, isInZip = f
     expected: 'protocol 2, the default of torch.save',
     hint: byTorch
       ? 'save it again in PyTorch, without pickle_protocol: torch.save(torch.load(file), other)'
-      : "if you trust it, save it again in Python: torch.save(pickle.load(open(file, 'rb')), other)",
+      : resaveHint,
   });
 }

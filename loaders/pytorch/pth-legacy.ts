@@ -5,6 +5,7 @@ import { StamError } from '../../engine/errors.ts';
 import { describeTensor } from '../safetensors-header.ts';
 import type { ByteSource } from '../source.ts';
 import { type PickleRules, type PickleValue, unpickle } from './pickle.ts';
+import { resaveHint } from './pickle-protocol.ts';
 import type { StoredBytes, TorchFile, TorchFileOptions } from './torch-file.ts';
 import { defaultMaxPickleBytes, pickleHint } from './torch-file.ts';
 import { collectStorages, type TorchStorage } from './torch-pickle.ts';
@@ -34,7 +35,7 @@ export async function openLegacyFile(source: ByteSource, options: TorchFileOptio
   const { maxPickleBytes = defaultMaxPickleBytes, signal } = options;
   const pickles = new PickleSequence(source, maxPickleBytes, signal);
   if ((await pickles.next('magic number', noNames)) !== magic)
-    throw refusal(source, 'not the magic number of torch.save');
+    throw refusal(source, 'a pickle that torch.save did not write', 'another magic number', undefined, resaveHint);
   const found = await pickles.next('version', noNames);
   if (found !== version) throw refusal(source, 'another version of the format', `${found}`, `${version}`);
   checkByteOrder(source, await pickles.next('machine', noNames));

@@ -151,7 +151,7 @@ export function tooSlow(file: string, timeoutMs: number): StamError {
     where: showPath(file),
     problem: 'reading it took too long',
     got: `more than ${timeoutMs / 1000} s`,
-    hint: 'raise timeoutMs if the video is that long',
+    hint: 'copy it to a faster disk if it is that long, or cut it into shorter videos',
   });
 }
 

@@ -62,7 +62,7 @@ export async function decodeFrames(
       problem: 'its frames take too much memory',
       got: `${indices.length} frames of ${width}x${height}, ${indices.length * frameBytes} bytes`,
       expected: `at most ${maxBytes}`,
-      hint: 'raise maxBytes',
+      hint: 'scale it down first: ffmpeg -i VIDEO -vf scale=-2:720 OTHER',
     });
   }
 
