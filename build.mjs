@@ -83,8 +83,8 @@ async function bundleAll() {
 
 async function declarationFiles() {
   // on demand, as it loads two compilers that --if-stale has no use for
-  const { rollUpDeclarations } = await import('./build/declarations.mjs');
-  return [{ path: join(dist, 'index.d.ts'), contents: await rollUpDeclarations() }];
+  const { rollUpDeclarations, withoutArrayParameters } = await import('./build/declarations.mjs');
+  return [{ path: join(dist, 'index.d.ts'), contents: withoutArrayParameters(await rollUpDeclarations()) }];
 }
 
 async function writeApiPage() {

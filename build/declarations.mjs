@@ -33,6 +33,23 @@ export async function rollUpDeclarations() {
   }
 }
 
+/**
+ * The same types for TypeScript before 5.7 as well, in which typed arrays have no type parameter: each becomes a name for what the
+ * array's own `of` returns, which is `Uint8Array<ArrayBuffer>` where there is such a type, and `Uint8Array` where there is not.
+ * @param {string} declarations
+ * @returns {string}
+ */
+export function withoutArrayParameters(declarations) {
+  /** @type {Set<string>} */
+  const arrays = new Set();
+  const text = declarations.replaceAll(/\b([A-Z]\w*Array)<ArrayBuffer>/g, (_, array) => {
+    arrays.add(array);
+    return `${array}OfBuffer`;
+  });
+  const names = [...arrays].sort().map((array) => `type ${array}OfBuffer = ReturnType<${array}Constructor['of']>;\n`);
+  return names.join('') + text;
+}
+
 /** @param {string} folder */
 async function emit(folder) {
   const require = createRequire(import.meta.url);

@@ -10,7 +10,8 @@ export interface Answer {
 export async function check(weights: Uint8Array, truth: Uint8Array, device: GPUDevice | undefined): Promise<Answer> {
   const fixture = await openSafetensors(bufferSource(truth));
   const stam = await loadStam(await openSafetensors(bufferSource(weights)), { device });
-  const got = await stam.logits(await fixture.read('frames'));
+  // what the library gives is its own memory, which its types must say
+  const got: Float32Array<ArrayBuffer> = await stam.logits(await fixture.read('frames'));
   stam.dispose();
   return { got: [...got], want: [...(await fixture.read('logits'))] };
 }
