@@ -80,6 +80,7 @@ test('--json says the same to programs', async () => {
     totals: { tensors: 2, elements: 1200, bytes: 4000, tensorsByDtype: { F32: 1, F16: 1 } },
     metadata: { format: 'pt', note: 'a\u001b[2Jb' },
     leftOut: [],
+    otherKeys: [],
     tensors: [
       { name: 'head.weight', dtype: 'F32', shape: [400, 2], bytes: 3200 },
       { name: 'head.bias', dtype: 'F16', shape: [400], bytes: 800 },

@@ -29,6 +29,7 @@ describe('opened by their first bytes', () => {
     // each begins like an ONNX file, a gzip file, or a zip
     ['a header of 8 + 0x12 * 65536 bytes', [8, 0, 0x12, 0, 0, 0, 0, 0], /the header does not fit into the file/],
     ['text', ascii('hello world, this is text'), /the header is too long/],
+    ['text in lines', ascii('copyright\nnobody\nat all\n'), /the header is too long/],
   ])('%s is taken for safetensors', async (_, bytes, message) => {
     await expect(openCheckpoint(source(bytes))).rejects.toThrow(message);
   });
@@ -96,6 +97,7 @@ test.each([128, 384, 640, 896, 640 + 2 ** 16])(
 );
 
 describe('known to be something else', () => {
+  const magic = [0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, ...ascii('.')];
   const tar = new Array<number>(512).fill(0);
   tar.splice(257, 5, ...ascii('ustar'));
   test.each<[string, readonly number[], RegExp, string?]>([
@@ -115,7 +117,26 @@ describe('known to be something else', () => {
     ['GGUF', ascii('GGUF\u0003'), /got a GGUF file/],
     ['NumPy', [0x93, ...ascii('NUMPY\u0001')], /got a NumPy array/],
     ['an empty zip', [0x50, 0x4b, 5, 6, ...new Array<number>(18).fill(0)], /got an empty zip archive/],
-    ['a pickle of protocol 4', [0x80, 4, 0x95], /got a pickle that torch\.save did not write/],
+    ...[0, 1, 3, 4, 5].map((protocol): [string, readonly number[], RegExp] => [
+      `a pickle that says protocol ${protocol}`,
+      [0x80, protocol, 0x95],
+      new RegExp(`got a pickle of protocol ${protocol}, which torch\\.save did not write, .*; if you trust it`),
+    ]),
+    ['a dict of protocol 0', ascii('(dp0\nVa\n'), /got a pickle of protocol 0 or 1, which torch\.save did not write/],
+    ['a list of protocol 1', [...ascii(']q'), 0, 0x4b, 1], /got a pickle of protocol 0 or 1, which/],
+    ['a class of protocol 0', ascii('ccollections\nOrderedDict\np0\n'), /got a pickle of protocol 0 or 1, which/],
+    ...[
+      ['protocol 0 or 1', ascii('L119547037146038801333356L\n.I1001\n.')],
+      ['protocol 3', [0x80, 3, ...magic]],
+      ['protocol 4', [0x80, 4, 0x95, 13, 0, 0, 0, 0, 0, 0, 0, ...magic]],
+    ].map(([protocol, bytes]): [string, readonly number[], RegExp, string] => [
+      `torch.save with pickle_protocol: ${protocol}`,
+      bytes as readonly number[],
+      new RegExp(
+        `got a pickle of ${protocol}, expected protocol 2, .*; save it again in PyTorch, without pickle_protocol`,
+      ),
+      'unsupported',
+    ]),
     ['ONNX', [8, 7, 0x12, 7, ...ascii('pytorch')], /got an ONNX model/],
     ['a short ONNX', [8, 7, 0x3a], /got an ONNX model/],
   ])('%s', async (_, bytes, message, code = 'bad-checkpoint') => {
@@ -139,6 +160,38 @@ test('a signal that was aborted closes the source', async () => {
   const opened = source(safetensors);
   await expect(openCheckpoint(opened, { signal: AbortSignal.abort() })).rejects.toMatchObject({ name: 'AbortError' });
   await expect(opened.read(0, 1)).rejects.toMatchObject({ code: 'disposed' });
+});
+
+describe('the option `key`', () => {
+  const names = { 'net.w': [0, 1], 'net.b': [1, 3], w: [3, 4], 'network.w': [4, 5] };
+  const infos = Object.entries(names).map(([name, [from, to]]) => [
+    name,
+    { dtype: 'U8', shape: [to - from], data_offsets: [from, to] },
+  ]);
+  const json = ascii(JSON.stringify({ ...Object.fromEntries(infos), __metadata__: { heads: '4' } }));
+  const bytes = [json.length & 255, json.length >> 8, 0, 0, 0, 0, 0, 0, ...json, 10, 11, 12, 13, 14];
+
+  test('gives the tensors of a safetensors file that begin so, by what follows', async () => {
+    const checkpoint = await openCheckpoint(source(bytes), { key: 'net' });
+    expect([...checkpoint.tensors.values()]).toMatchObject([
+      { name: 'w', shape: [1] },
+      { name: 'b', shape: [2] },
+    ]);
+    expect(checkpoint.order()).toEqual(['w', 'b']);
+    expect([...(await checkpoint.readBytes('w')), ...(await checkpoint.readBytes('b'))]).toEqual([10, 11, 12]);
+    expect(checkpoint.leftOut).toEqual(['w', 'network.w']);
+    expect(checkpoint.metadata.get('heads')).toBe('4');
+  });
+
+  test('is refused where no name begins so, and closes the source', async () => {
+    const opened = source(bytes);
+    const opening = openCheckpoint(opened, { key: 'ne' });
+    await expect(opening).rejects.toMatchObject({ code: 'bad-input' });
+    await expect(opening).rejects.toThrow(
+      'x: no tensors lie under the key; got ne, expected the beginning of names such as net.w',
+    );
+    await expect(opened.read(0, 1)).rejects.toMatchObject({ code: 'disposed' });
+  });
 });
 
 test('options reach the format', async () => {

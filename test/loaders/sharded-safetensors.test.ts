@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { openShardedSafetensors, type ShardedSafetensorsOptions } from '../../loaders/sharded-safetensors.ts';
 import { bufferSource, rangedSource } from '../../loaders/source.ts';
+import { dict, legacyFile, none, tensor, zip, zipFiles } from './pytorch/torch-files.ts';
 
 /** A shard: every tensor F32 [1], with this value. */
 function shard(tensors: Readonly<Record<string, number>>, metadata?: Readonly<Record<string, string>>) {
@@ -239,6 +240,45 @@ describe('index and shards that do not agree', () => {
     const missing = open({ weight_map: twoMap }, { [b]: twoShards[b] });
     await expect(missing.opening).rejects.toThrow(`${a}: no such file`);
     expect(missing.closed.sort()).toEqual(['i.json', b]);
+  });
+});
+
+describe('shards of torch.save', () => {
+  const [first, second] = ['pytorch_model-00001-of-00002.bin', 'pytorch_model-00002-of-00002.bin'];
+  const shards = {
+    [first]: zip(zipFiles(dict(['net.a', tensor()], ['step', none]))),
+    [second]: legacyFile(dict(['net.b', tensor({ offset: 4, size: [2], stride: [1] })], ['c', tensor()])),
+  };
+  const index = { weight_map: { 'net.a': first, 'net.b': second, c: second } };
+
+  test('are one checkpoint, whatever else they hold is left out', async () => {
+    const checkpoint = await open(index, shards).opening;
+    expect([...checkpoint.tensors.keys()].sort()).toEqual(['c', 'net.a', 'net.b']);
+    expect([...(await checkpoint.read('net.b'))]).toEqual([4, 5]);
+    expect(checkpoint.leftOut).toEqual(['step']);
+  });
+
+  test('give what lies under a key', async () => {
+    const { opening, closed } = open(index, shards, { key: 'net' });
+    const checkpoint = await opening;
+    expect([...checkpoint.tensors.keys()].sort()).toEqual(['a', 'b']);
+    expect([...(await checkpoint.read('b'))]).toEqual([4, 5]);
+    expect(checkpoint.leftOut).toEqual(['step', 'c']);
+    await checkpoint.close();
+    expect(closed.sort()).toEqual(['i.json', first, second]);
+  });
+
+  test('are closed where there is nothing under the key', async () => {
+    const { opening, closed } = open(index, shards, { key: 'none' });
+    await expect(opening).rejects.toMatchObject({ code: 'bad-input' });
+    expect(closed.sort()).toEqual(['i.json', first, second]);
+  });
+
+  test('must have what the index says', async () => {
+    const { opening } = open({ weight_map: { 'net.a': first, 'net.b': second } }, shards);
+    await expect(opening).rejects.toEqual(
+      badCheckpoint(/00002-of-00002\.bin: c .*: the index does not know this tensor/),
+    );
   });
 });
 

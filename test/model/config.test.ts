@@ -155,7 +155,7 @@ describe('a checkpoint', () => {
 
   test('whose heads nobody tells is refused with a way out', () => {
     expect(() => configFromCheckpoint(checkpointOf(small))).toThrow(
-      failure('bad-input', /^file: the shapes do not tell the number of heads; got 96 channels; .*--heads/),
+      failure('bad-input', /^file: the shapes do not tell the number of heads; got 96 channels; .*the option `heads`/),
     );
   });
 

@@ -106,6 +106,25 @@ describe('tensors', () => {
     expect(await refusalOf(zip(zipFiles(root)))).toBe(accepted);
   });
 
+  test('16 MiB are all that the tensors of a small file may repeat, together', async () => {
+    const half = (name: string) => [name, tensor({ size: [2 * 2 ** 20], stride: [0] })] as const;
+    expect(await refusalOf(zip(zipFiles(dict(half('a'), ['w', tensor()], half('b')))))).toBe(accepted);
+    const more = dict(half('a'), half('b'), ['w', tensor()], ['c', tensor({ size: [2, 3], stride: [0, 1] })]);
+    for (const bytes of [zip(zipFiles(more)), legacyFile(more)]) {
+      expect(await refusalOf(bytes)).toMatch(
+        /x\.pth: c \(F32 \[2, 3\]\): this tensor and those before it repeat .*; got 16777240 bytes, expected at most 16777216;/,
+      );
+    }
+  });
+
+  test('a large file may repeat as much as it has', async () => {
+    const elements = 5 * 2 ** 20;
+    const row = (name: string) => [name, tensor({ elements, size: [2, elements / 4], stride: [0, 1] })] as const;
+    const bytes = (...names: string[]) => zip(zipFiles(dict(...names.map(row)), { 0: new Uint8Array(4 * elements) }));
+    expect(await refusalOf(bytes('a', 'b'))).toBe(accepted);
+    expect(await refusalOf(bytes('a', 'b', 'c'))).toMatch(/x\.pth: c .*: this tensor and those before it repeat/);
+  });
+
   test.each<[string, Bytes, RegExp]>([
     [
       'too few arguments',

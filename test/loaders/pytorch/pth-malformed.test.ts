@@ -76,6 +76,31 @@ describe('zip files', () => {
     ],
     ['TorchScript by its code', [...files, { name: 'x/code/__torch__.py', data: [] }], /a TorchScript archive/],
     [
+      'TorchScript as torch.jit.save writes it, with its code compressed, before other entries',
+      [
+        files[0],
+        { name: 'x/code/__torch__.py', data: [75, 4, 0], local: { method: 8 }, central: { method: 8, size: 300 } },
+        ...files.slice(1),
+        { name: 'x/constants.pkl', data: pickle(none) },
+      ],
+      /^x\.pth: a TorchScript archive: .*; in PyTorch: torch\.save\(torch\.jit\.load\(file\)\.state_dict\(\), other\)$/,
+    ],
+    [
+      'a pickle of protocol 4',
+      replaced('x/data.pkl', [0x80, 4, ...pickle(dict()).slice(2)]),
+      /x\/data\.pkl \(byte 0\): .*; got a pickle of protocol 4, expected protocol 2, .*; save it again in PyTorch/,
+    ],
+    [
+      'a pickle of protocol 1',
+      replaced(
+        'x/data.pkl',
+        pickle(dict(['w', tensor()]))
+          .slice(2)
+          .toSpliced(1, 0, 0x71, 0),
+      ),
+      /got a pickle of protocol 0 or 1, expected protocol 2, .*; save it again in PyTorch/,
+    ],
+    [
       'big-endian',
       replaced(
         'x/byteorder',
@@ -99,6 +124,19 @@ describe('zip files', () => {
       /x\/data\/0: the bytes do not fit their checksum/,
     );
   });
+
+  test('without checksums, as torch.save can be told to write them, are not called damaged', async () => {
+    const unchecked = files.map((file) => ({ ...file, central: { crc: 0 } }));
+    expect(await refusalOf(zip(unchecked))).toBe(accepted);
+    expect(await refusalOf(zip(unchecked), { verifyChecksums: true }, 'unsupported')).toMatch(
+      /^x\.pth: the file was saved without checksums, .*; open it without the option `verifyChecksums`/,
+    );
+    // one that is there makes zeros elsewhere wrong
+    const mixed = zip([...unchecked.slice(1), files[0]]);
+    expect(await refusalOf(mixed, { verifyChecksums: true })).toMatch(
+      /the bytes do not fit their checksum; got .* 0x0{8};/,
+    );
+  });
 });
 
 describe('legacy files', () => {
@@ -108,7 +146,7 @@ describe('legacy files', () => {
     [
       'another magic number',
       legacyFile(root, undefined, 4, { magic: int(1) }),
-      /x\.pth: not the magic number of torch\.save/,
+      /x\.pth: a pickle that torch\.save did not write; .*; if you trust it, save it again in Python/,
     ],
     [
       'another version',
