@@ -84,6 +84,24 @@ test('run says what it makes up for a checkpoint of the first version, and what 
   );
 });
 
+test('run writes what is no number, and says so', async () => {
+  const input = path.join(folder, 'nan.io.safetensors');
+  const truth = await openSafetensors(await fileSource(fixture('tiny-a')));
+  const frames = await truth.read('frames');
+  frames[0] = Number.NaN;
+  const shape = truth.tensors.get('frames')?.shape ?? [];
+  const tensors = [{ name: 'frames', dtype: 'F32', shape, data: () => frames } as const];
+  await writeSafetensors(await createFileSink(input), tensors, truth.metadata);
+  await truth.close();
+  const output = path.join(folder, 'nan.safetensors');
+  const { code, stderr } = await call(
+    [run],
+    ['run', '--weights', 'synthetic:1', '--input', input, '--output', output, ...adapter],
+  );
+  expect(code, stderr).toBe(0);
+  expect(stderr).toMatch(/^warning: there is NaN or infinity in [^;]*\blogits\b[^;]*; the weights or the frames/m);
+});
+
 test('run refuses an input that does not fit, and writes nothing', async () => {
   const output = path.join(folder, 'none.safetensors');
   const args = [

@@ -1,8 +1,8 @@
 // Bytes by range, from memory, blobs and files; and files that appear whole or not at all.
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createFileSink, fileSource } from '../../loaders/node-source.ts';
 import { type ByteSource, blobSource, bufferSource, rangedSource } from '../../loaders/source.ts';
 
@@ -155,6 +155,27 @@ describe('a file sink', () => {
     await expect(sink.write(new Uint8Array(1))).rejects.toMatchObject({ code: 'disposed' });
     await sink.abort();
     expect(await readFile(path)).toHaveLength(4);
+  });
+
+  test('makes few writes of many small ones, in their order, from memory that is used again', async () => {
+    const path = join(folder, 'gathered.bin');
+    const sink = await createFileSink(path);
+    const handle = await open(path, 'w');
+    const write = vi.spyOn(Object.getPrototypeOf(handle) as typeof handle, 'write');
+    await handle.close();
+    const memory = new Uint8Array(100);
+    for (let i = 0; i < 5000; i++) await sink.write(memory.fill(i));
+    await sink.write(new Uint8Array(300_000).fill(7));
+    await sink.write(memory.fill(8));
+    await sink.finish();
+    expect(write.mock.calls.length).toBeLessThan(6);
+    write.mockRestore();
+    const wanted = Buffer.concat([
+      ...Array.from({ length: 5000 }, (_, i) => Buffer.alloc(100, i & 255)),
+      Buffer.alloc(300_000, 7),
+      Buffer.alloc(100, 8),
+    ]);
+    expect(Buffer.compare(await readFile(path), wanted)).toBe(0);
   });
 
   test('leaves nothing behind when aborted, not even twice', async () => {

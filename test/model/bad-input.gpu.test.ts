@@ -137,6 +137,30 @@ test('a source without metadata is told the heads, or asked for them', async () 
   own.dispose();
 });
 
+test('a source whose names all begin alike is loaded without that, and the model tells', async () => {
+  const source = smallestWeights();
+  const tensors = new Map([...source.tensors].map(([name, info]) => [`module.${name}`, info]));
+  const prefixed = {
+    name: 'file',
+    metadata: source.metadata,
+    tensors: new Map<string, { dtype: string; shape: readonly number[] }>([
+      ['n_averaged', { dtype: 'I64', shape: [] }],
+      ...tensors,
+    ]),
+    order: () => [...tensors.keys()],
+    read: (name: string) => source.read(name.slice('module.'.length)),
+  };
+  const options = { device: device.gpu, dtype: 'f32', tune: 'off', selfCheck: false } as const;
+  const told: string[] = [];
+  const own = await loadStam(prefixed, { ...options, onNotice: (text) => told.push(text) });
+  expect(await own.logits(video)).toEqual(logits);
+  expect(told).toEqual(['file: the prefix module. of the names is dropped; ignored, as they have none: n_averaged']);
+  expect(own.info().notices).toEqual(told);
+  own.dispose();
+  const other = { ...prefixed, tensors: new Map([['step', { dtype: 'I64', shape: [] }]]) };
+  await expect(loadStam(other, options)).rejects.toMatchObject({ code: 'missing-tensor' });
+});
+
 describe('options of a load', () => {
   test.each<[keyof LoadCheckpointOptions, unknown, RegExp]>([
     ['heads', -2, /-2 is no number of heads/],

@@ -57,7 +57,7 @@ describe('a key', () => {
       const opening = open(nested, key);
       await expect(opening).rejects.toMatchObject({ code: 'bad-input' });
       await expect(opening).rejects.toThrow(
-        `x.pth: no tensors lie under the key; got ${key}, expected a key such as ema, my.net.backbone`,
+        `x.pth: no tensors lie under the key; got ${key}, expected a key such as state_dict, ema, my.net.backbone`,
       );
     },
   );
