@@ -19,6 +19,7 @@ const nested = dict(
   ['epoch', int(3)],
   ['state_dict', dict(['student.a', one(1)], ['student.b', one(2)], ['teacher.a', one(3)])],
   ['my.net', dict(['backbone', dict(['a', one(4)], ['n', none])], ['x', none])],
+  ['few', dict(['a', one(0)])],
   ['ema', dict(['a', one(5)], ['b', one(0)])],
 );
 
@@ -38,6 +39,7 @@ describe('a key', () => {
     expect((await open(nested, 'my.net.backbone')).leftOut).toEqual([
       'epoch',
       'state_dict',
+      'few',
       'ema',
       'my.net.x',
       'my.net.backbone.n',
@@ -45,6 +47,7 @@ describe('a key', () => {
     expect((await open(nested, 'state_dict.teacher')).leftOut).toEqual([
       'epoch',
       'my.net',
+      'few',
       'ema',
       'state_dict.student.a',
       'state_dict.student.b',
@@ -57,7 +60,7 @@ describe('a key', () => {
       const opening = open(nested, key);
       await expect(opening).rejects.toMatchObject({ code: 'bad-input' });
       await expect(opening).rejects.toThrow(
-        `x.pth: no tensors lie under the key; got ${key}, expected a key such as state_dict, ema, my.net.backbone`,
+        `x.pth: no tensors lie under the key; got ${key}, expected a key such as state_dict, ema, few, my.net.backbone`,
       );
     },
   );
@@ -65,8 +68,8 @@ describe('a key', () => {
 
 describe('without a key', () => {
   test('the other places with tensors are listed, the largest first', async () => {
-    expect((await open(nested)).otherKeys).toEqual(['ema', 'my.net.backbone']);
-    expect((await open(nested, 'ema')).otherKeys).toEqual(['state_dict', 'my.net.backbone']);
+    expect((await open(nested)).otherKeys).toEqual(['ema', 'few', 'my.net.backbone']);
+    expect((await open(nested, 'ema')).otherKeys).toEqual(['state_dict', 'few', 'my.net.backbone']);
   });
 
   test('weights under a key that nobody knows are refused by its name', async () => {
