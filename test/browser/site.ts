@@ -109,23 +109,28 @@ export interface ServedFile {
   readonly body: string | Uint8Array;
 }
 
-/** By path. */
-async function siteFiles(): Promise<Map<string, ServedFile>> {
-  const root = fileURLToPath(new URL('../..', import.meta.url));
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+/** The script of a page, by path in the repository, bundled as build.mjs bundles index.ts for browsers: files by their paths on a server. */
+export async function bundledPage(script: string): Promise<Map<string, ServedFile>> {
   const { outputFiles } = await build({
     absWorkingDir: root,
-    entryPoints: ['test/browser/page.ts'],
+    entryPoints: [script],
     outdir: '/',
     bundle: true,
     write: false,
     format: 'esm',
     platform: 'browser',
     target: 'es2022',
-    // as build.mjs bundles index.ts for browsers
     define: { __VERSION__: '"browser test"', process: 'undefined' },
     loader: { '.wgsl': 'text', '.txt': 'text' },
     logLevel: 'warning',
   });
+  return new Map(outputFiles.map(({ path: name, contents }) => [name, { type: 'text/javascript', body: contents }]));
+}
+
+/** By path. */
+async function siteFiles(): Promise<Map<string, ServedFile>> {
   const page = '<!doctype html><link rel="icon" href="data:,"><script type="module" src="/page.js"></script>';
   const fixture = new Uint8Array(await readFile(path.join(root, 'test/fixtures/tiny-a.io.safetensors')));
   return new Map<string, ServedFile>([
@@ -133,6 +138,6 @@ async function siteFiles(): Promise<Map<string, ServedFile>> {
     ['/tiny-a.io.safetensors', { type: 'application/octet-stream', body: fixture }],
     ['/tiny-a.pth', { type: 'application/octet-stream', body: await pthFile(fixture) }],
     ['/tiny-a.safetensors', { type: 'application/octet-stream', body: await weightFile(fixture) }],
-    ...outputFiles.map(({ path: name, contents }) => [name, { type: 'text/javascript', body: contents }] as const),
+    ...(await bundledPage('test/browser/page.ts')),
   ]);
 }

@@ -3,12 +3,11 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { build } from 'esbuild';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { launchChromium } from '../../browser/chromium.ts';
 import type { ServedFile, Site } from '../../browser/site.ts';
-import { serveFiles } from '../../browser/site.ts';
+import { bundledPage, serveFiles } from '../../browser/site.ts';
 import { sampleOf } from '../../sample.ts';
 import { answers } from './clip-answers.ts';
 import { makeClipFile, recipes } from './clip-files.ts';
@@ -25,8 +24,7 @@ beforeAll(async () => {
     type: 'text/html',
     body: '<link rel="icon" href="data:,"><script type="module" src="/clip-page.js"></script>',
   });
-  for (const { path: name, contents } of await bundlePage())
-    files.set(name, { type: 'text/javascript', body: contents });
+  for (const [name, file] of await bundledPage('test/loaders/video/clip-page.ts')) files.set(name, file);
   site = await serveFiles(files);
   browser = await launchChromium();
   page = await browser.newPage();
@@ -38,22 +36,6 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
   await Promise.allSettled([browser?.close(), site?.close()]);
 });
-
-async function bundlePage() {
-  const { outputFiles } = await build({
-    entryPoints: [path.join(import.meta.dirname, 'clip-page.ts')],
-    outdir: '/',
-    bundle: true,
-    write: false,
-    format: 'esm',
-    platform: 'browser',
-    target: 'es2022',
-    define: { __VERSION__: '"clip test"', process: 'undefined' },
-    loader: { '.wgsl': 'text', '.txt': 'text' },
-    logLevel: 'warning',
-  });
-  return outputFiles;
-}
 
 /** Makes a file, once, and has it served, after `change`. Its name there. */
 function serve(name: string, change?: (bytes: Buffer) => void): string {

@@ -101,7 +101,7 @@ const firstClips = [4, 8, 16, 32, 64].map((frames) => ({
 }));
 const sixClips = [{ framesPerClip: 4, frameRate: 1.6, stepBetweenClips: 3 }];
 
-describe.each(sampleOf('videos whose frames are compared with the official ones', [...table], 16))(
+describe.each(sampleOf('videos whose frames are compared with the official ones', [...table], 10))(
   '%s',
   (name, row) => {
     const file = makeOfficialVideo(folder, name);
