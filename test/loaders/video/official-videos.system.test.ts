@@ -41,9 +41,9 @@ test('the table has a row for every video', () => {
 /** The static ffprobe of the npm package crashes on every transport stream, in a library that it cannot load. */
 const crashes = (name: string, { ffprobe }: VideoTools) => name.endsWith('.ts') && ffprobe.origin === 'package';
 
-/** ffmpeg of 2018 conceals this damage in another way. */
+/** The decoder of VP8 in ffmpeg of 2018 conceals other damage, and in another way. */
 const differs = (name: string, { ffmpeg }: VideoTools) =>
-  name === '40-bits-rate-25.webm' && ffmpeg.origin === 'package';
+  /^[49]0-bits-rate-25\.webm$/.test(name) && ffmpeg.origin === 'package';
 
 /** After a seek a decoder conceals damage in another way than after all frames before, so only first clips are compared. */
 const isDamaged = (name: string) => name.includes('-bits-');
